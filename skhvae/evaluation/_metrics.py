@@ -1,0 +1,85 @@
+"""HI-VAE's error metrics: one entry a metric, everything as differences of coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from skhvae import table as tables
+
+__all__ = ["METRICS", "Metric"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``loss(coordinates of the guesses - coordinates of the truth) / scale``.
+
+    Attributes
+    ----------
+    coordinates : callable (column, feature) -> float array of shape (n_rows,)
+        Every cell as a number; anything where missing.
+    default : callable
+        Observed coordinates to the one that knows nothing else: mean or mode.
+    loss : callable
+        Differences to a float.
+    scale : callable (observed coordinates, feature) -> float
+    """
+
+    coordinates: Callable
+    default: Callable
+    loss: Callable
+    scale: Callable
+
+
+def _numbers(column, feature) -> np.ndarray:
+    return tables.numbers(column, tables.missing_cells(column))
+
+
+def _codes(column, feature) -> np.ndarray:
+    return pd.factorize(column)[0].astype(float)
+
+
+def _ranks(column, feature) -> np.ndarray:
+    if not isinstance(feature.dtype, pd.CategoricalDtype):
+        levels = pd.Series(feature.levels).astype(column.dtype)
+        return np.interp(
+            _numbers(column, feature), _numbers(levels, feature), np.arange(len(levels))
+        )
+    levels = feature.dtype.categories
+    ranks = levels.get_indexer(column.astype(object))
+    unknown = column[(ranks < 0) & ~tables.missing_cells(column)].unique().tolist()
+    if unknown:
+        raise ValueError(
+            f"Column {tables.label(column.name)}: found {unknown}, which have no rank among the "
+            f"declared levels {levels.tolist()}."
+        )
+    return ranks.astype(float)
+
+
+def _mode(codes) -> float:
+    levels, counts = np.unique(codes, return_counts=True)
+    return levels[counts.argmax()]
+
+
+def _root_mean_square(differences) -> float:
+    return float(np.sqrt(np.mean(differences**2)))
+
+
+def _share_wrong(differences) -> float:
+    return float(np.mean(differences != 0))
+
+
+def _mean_absolute(differences) -> float:
+    return float(np.mean(np.abs(differences)))
+
+
+METRICS = {
+    "nrmse": Metric(_numbers, np.mean, _root_mean_square, lambda known, _: np.ptp(known) or 1.0),
+    "error rate": Metric(_codes, _mode, _share_wrong, lambda _, feature: 1.0),
+    "rank error": Metric(
+        _ranks, _mode, _mean_absolute, lambda _, feature: feature.n_declared_levels
+    ),
+}
