@@ -38,6 +38,9 @@ class LogNormal(Normal):
 
     support = constraints.positive
 
+    def __init__(self, beta_nll: float = 0.0):
+        super().__init__(beta_nll)
+
     def prepare(self, values: Tensor, observed: Tensor, n_levels: Tensor | None) -> Tensor:
         return super().prepare(values.log(), observed, n_levels)
 

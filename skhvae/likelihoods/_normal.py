@@ -24,10 +24,11 @@ class Normal(Likelihood):
 
     Parameters
     ----------
-    beta_nll : float, default=0.0
+    beta_nll : float, default=0.5
         Training weights each cell's gradient by :math:`\sigma^{2\beta}` (Seitzer et al. 2022,
-        arXiv 2203.09168, eq. 5): 0 is the likelihood itself, 1 gives the gradient of the squared
-        error in the mean. :meth:`log_prob` is unaffected.
+        arXiv 2203.09168, eq. 5): 0 is the likelihood itself, in which cells that are hard to
+        predict hardly count; 1 gives the gradient of the squared error in the mean.
+        :meth:`log_prob` is unaffected.
 
     Examples
     --------
@@ -41,7 +42,7 @@ class Normal(Likelihood):
     parameters = {"loc": constraints.real, "scale": constraints.greater_than(SMALLEST_SCALE)}
     support = constraints.real
 
-    def __init__(self, beta_nll: float = 0.0):
+    def __init__(self, beta_nll: float = 0.5):
         super().__init__()
         self.beta_nll = beta_nll
 

@@ -169,8 +169,9 @@ def test_probabilities_of_levels(name):
 
 @pytest.mark.parametrize("name", ["normal", "lognormal", "hurdle-lognormal"])
 def test_beta_nll_weights_the_gradient_by_the_scale(name):
-    plain = prepared(name)
-    weighted = LIKELIHOODS[name](beta_nll=0.5).prepared(*training_data(name))
+    plain, weighted = (
+        LIKELIHOODS[name](beta_nll=beta).prepared(*training_data(name)) for beta in (0.0, 0.5)
+    )
     params = random_params(plain, 4).requires_grad_()
     values = torch.full((4, 3), 1.3, dtype=torch.float64)
     torch.testing.assert_close(weighted.log_prob(params, values), plain.log_prob(params, values))
