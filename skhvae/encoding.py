@@ -1,0 +1,242 @@
+"""Table <-> tensors: (values, observed) for the model, completed tables for the user.
+
+The round trip is exact because it never happens: observed cells are copied from the user's own
+table, and only missing cells are written, through their column's codec.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.distributions import constraints
+
+from skhvae import table as tables
+from skhvae.assignment import family_name
+from skhvae.codecs import LevelCodec, NumericCodec
+from skhvae.features import Feature, Schema
+from skhvae.likelihoods import Likelihood
+from skhvae.table import label
+
+__all__ = ["FeatureGroup", "TableEncoder"]
+
+_IN_WORDS = {
+    str(support): words
+    for support, words in (
+        (constraints.positive, "positive numbers"),
+        (constraints.nonnegative, "non-negative numbers"),
+        (constraints.nonnegative_integer, "non-negative integers"),
+        (constraints.positive_integer, "positive integers"),
+        (constraints.unit_interval, "numbers between 0 and 1"),
+    )
+}
+
+
+@dataclass
+class FeatureGroup:
+    """Features that one prepared likelihood models together, side by side in packed order."""
+
+    features: list[Feature]
+    likelihood: Likelihood
+
+
+class TableEncoder:
+    """Turn tables into (values, observed) in packed order, and estimates back into tables.
+
+    Parameters
+    ----------
+    schema : Schema
+    likelihoods : dict of column to Likelihood
+        The family of every feature that is modelled.
+    missing_values : scalar
+        Marks a missing cell, beside NaN, None, NaT and pd.NA.
+    handle_unknown : {"missing", "error"}
+        What to do with a level that was not seen in fit: an observed cell for the output and a
+        missing one for the model, or an error.
+
+    Attributes
+    ----------
+    features : list of Feature
+        The modelled ones, in packed order: those that share a likelihood are neighbours.
+    groups : list of FeatureGroup
+    """
+
+    def __init__(self, schema: Schema, likelihoods: dict, missing_values, handle_unknown):
+        self.schema = schema
+        self.missing_values = missing_values
+        self.handle_unknown = handle_unknown
+        grouped: dict = {}
+        for feature in schema:
+            if feature.is_modelled:
+                family = likelihoods[feature.name]
+                # Widths within a factor of two share a group, so that padding stays cheap.
+                width = int(np.ceil(np.log2(len(feature.levels)))) if family.finite else 0
+                grouped.setdefault((repr(family), width), (family, []))[1].append(feature)
+        self.groups = [FeatureGroup(features, family) for family, features in grouped.values()]
+        self.features = [feature for group in self.groups for feature in group.features]
+        self._column = {name: i for i, name in enumerate(schema.names)}
+        self._position = {feature.name: i for i, feature in enumerate(self.features)}
+        self._codecs: dict = {}
+
+    def fit_encode(self, table: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn scales from `table`, prepare the groups' likelihoods, and encode it.
+
+        Returns
+        -------
+        values : float32 Tensor of shape (n_rows, n_features)
+            In-support fillers where not observed.
+        observed : bool Tensor of shape (n_rows, n_features)
+        """
+        families = {f.name: group.likelihood for group in self.groups for f in group.features}
+        for feature, (_, column) in zip(self.schema, table.items(), strict=True):
+            if feature.is_empty:
+                continue
+            if feature.type.finite or feature.is_constant:
+                self._codecs[feature.name] = LevelCodec(feature)
+                continue
+            numbers = tables.numbers(column, tables.missing_cells(column, self.missing_values))
+            self._codecs[feature.name] = NumericCodec(feature, families[feature.name], numbers)
+        values, observed = self.encode(table)
+        start = 0
+        for group in self.groups:
+            stop = start + len(group.features)
+            own = slice(start, stop)
+            self._check_support(group, values[:, own], observed[:, own], table)
+            group.likelihood = group.likelihood.prepared(
+                values[:, own], observed[:, own], self.n_levels()[own]
+            )
+            start = stop
+        return values, observed
+
+    def _check_support(self, group: FeatureGroup, values, observed, table) -> None:
+        support = group.likelihood.support
+        outside = (observed & ~support.check(values)).numpy()
+        for position, feature in enumerate(group.features):
+            if outside[:, position].any():
+                column = table.iloc[:, self._column[feature.name]]
+                bad = column.iloc[outside[:, position].nonzero()[0]]
+                name = label(feature.name)
+                raise ValueError(
+                    f"Column {name}: likelihood {family_name(group.likelihood)} needs "
+                    f"{_IN_WORDS.get(str(support), support)}, found {bad.iloc[0]} in {len(bad)} row(s). "
+                    f"Use another one, e.g. likelihoods={{{name}: 'normal'}}."
+                )
+
+    def encode(self, table: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode a table with the columns of the training table, in its order.
+
+        Raises
+        ------
+        ValueError
+            If a column's values cannot be read as its feature type, or hold infinities; for
+            unknown levels if ``handle_unknown="error"``.
+        TypeError
+            For dtypes that no column can have.
+        """
+        shape = (len(table), len(self.features))
+        values = torch.empty(shape, dtype=torch.float32)
+        observed = torch.empty(shape, dtype=torch.bool)
+        for feature, (_, column) in zip(self.schema, table.items(), strict=True):
+            missing = tables.missing_cells(column, self.missing_values)
+            stored = tables.storage(column, missing)
+            if stored == "float":
+                tables.numbers(column, missing)  # refuses infinities, wherever they are
+            if not feature.is_modelled:
+                continue
+            codec = self._codecs[feature.name]
+            known = codec.read(column, missing, stored)
+            present = ~np.isnan(known)
+            if self.handle_unknown == "error" and (missing | present).sum() < len(table):
+                unknown = tables.scalars(column)[~missing & ~present]
+                raise ValueError(
+                    f"Column {label(feature.name)}: level(s) {pd.unique(unknown)[:5].tolist()} were not "
+                    "seen in fit. Use handle_unknown='missing' to keep them and impute as if they "
+                    "were missing."
+                )
+            encoded = np.where(present, codec.to_model(known), codec.filler)
+            position = self._position[feature.name]
+            observed[:, position] = torch.from_numpy(present)
+            values[:, position] = torch.from_numpy(encoded.astype(np.float32))
+        return values, observed
+
+    def error_scales(self) -> torch.Tensor:
+        """What an error in model units is multiplied by: scale / range, 1 / levels, or 1."""
+        scales = []
+        for feature in self.features:
+            if feature.type.metric == "error rate":
+                scales.append(1.0)
+            elif feature.type.metric == "rank error":
+                scales.append(1.0 / feature.n_declared_levels)
+            else:
+                span = (feature.high - feature.low) or 1.0
+                scales.append(self._codecs[feature.name].scale / span)
+        return torch.tensor(scales)
+
+    def missing(self, table: pd.DataFrame) -> np.ndarray:
+        """Missing cells of `table`, bool (n_rows, n_columns), in table order."""
+        return np.column_stack(
+            [tables.missing_cells(column, self.missing_values) for _, column in table.items()]
+        )
+
+    def in_table_order(self, cells: torch.Tensor) -> np.ndarray:
+        """Cells in packed order -> (n_rows, n_columns) in table order, False where not modelled."""
+        result = np.zeros((len(cells), len(self.schema)), dtype=bool)
+        result[:, [self._column[feature.name] for feature in self.features]] = cells.numpy()
+        return result
+
+    def n_levels(self) -> torch.Tensor:
+        """Number of levels of every feature in packed order, 0 for numeric ones."""
+        return torch.tensor([self._codecs[feature.name].n_levels for feature in self.features])
+
+    def n_symbols(self) -> torch.Tensor:
+        """Number of levels of the features without an order, 0 for all others: ordered levels are
+        numbers to the encoder, so that rare ones borrow from their neighbours."""
+        ordered = torch.tensor(
+            [f.type.estimate == "median" for f in self.features], dtype=torch.bool
+        )
+        return self.n_levels().masked_fill(ordered, 0)
+
+    def decode(
+        self, estimates: np.ndarray, table: pd.DataFrame, missing: np.ndarray, keep_empty: bool
+    ) -> pd.DataFrame:
+        """Complete `table`: write estimates into its missing cells, and touch nothing else.
+
+        Parameters
+        ----------
+        estimates : ndarray of shape (n_rows, n_features)
+            In model units, packed order.
+        table : DataFrame of shape (n_rows, n_columns)
+        missing : bool ndarray of shape (n_rows, n_columns)
+            The cells to write.
+        keep_empty : bool
+            Whether columns without an observed cell in fit are kept: filled with 0 if they store
+            numbers, left missing otherwise.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_columns)
+            Less the empty columns if they are not kept.
+        """
+        kept = [keep_empty or not feature.is_empty for feature in self.schema]
+        columns = []
+        for feature, (_, column), cells in zip(self.schema, table.items(), missing.T, strict=True):
+            if feature.is_empty:
+                columns.append(_with_zeros(column, cells))
+            elif cells.any():
+                chosen = np.zeros(cells.sum())
+                if feature.is_modelled:
+                    chosen = estimates[cells, self._position[feature.name]]
+                columns.append(self._codecs[feature.name].write(column, cells, chosen))
+            else:
+                columns.append(column)
+        completed = pd.concat(columns, axis=1).loc[:, kept]
+        completed.columns = table.columns[kept]
+        return completed
+
+
+def _with_zeros(column: pd.Series, cells: np.ndarray) -> pd.Series:
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    return tables.fill(column, cells, np.zeros(cells.sum()))
