@@ -32,7 +32,9 @@ class FromCallable(Weighting):
         self.function = function
 
     def weights(self, gramian: Tensor) -> Tensor:
-        weights = torch.as_tensor(self.function(gramian), dtype=gramian.dtype, device=gramian.device)
+        weights = torch.as_tensor(
+            self.function(gramian), dtype=gramian.dtype, device=gramian.device
+        )
         if weights.shape != gramian.shape[:1]:
             raise ValueError(
                 f"A strategy must return one weight for each of {len(gramian)} features, "
