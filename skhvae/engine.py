@@ -1,0 +1,190 @@
+"""From a table to a trained model and back: encoder, model and inference wired together.
+
+Knows nothing of scikit-learn: :class:`skhvae.HeterogeneousVAEImputer` checks parameters and columns,
+and asks an :class:`Engine` for the rest.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skhvae.encoding import TableEncoder
+from skhvae.evaluation import imputation_errors
+from skhvae.inference import HeldOutCells, impute_rows, latent_means
+from skhvae.models import VAE
+from skhvae.moo import Weighting
+from skhvae.objectives import ELBO
+from skhvae.training import TrainingPlan, TrainingRun, finish, train
+
+__all__ = ["Engine", "Recipe"]
+
+_N_POINTS = 8  # posterior points of a point estimate, in antithetic pairs
+_MOST_HELD_OUT_ROWS = 16_384  # enough for a steady error, and cheap beside an epoch
+_SCORED_SHARE = (
+    0.1  # of the observed cells, hidden to measure errors when no complete table is given
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that training needs to know, resolved from the user's parameters."""
+
+    model: type[VAE]
+    latent_dim: int
+    hidden_layer_sizes: tuple[int, ...]
+    dropout: float
+    objective: ELBO
+    strategy: Weighting
+    plan: TrainingPlan
+    validation_fraction: float
+
+
+class Engine:
+    """Learns a table and completes tables like it.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Not fitted yet.
+    device : torch.device
+
+    Attributes
+    ----------
+    model : VAE or None
+        None if no column has anything to learn.
+    run : TrainingRun
+    """
+
+    def __init__(self, encoder: TableEncoder, device: torch.device):
+        self.encoder, self.device = encoder, device
+        self.model: VAE | None = None
+        self.run = TrainingRun()
+        self.held_out_errors: pd.DataFrame | None = None
+
+    def fit(self, table: pd.DataFrame, recipe: Recipe, seed: int, report=None) -> Engine:
+        """Learn the observed cells of `table`; some are held out to stop in time."""
+        values, observed = self.encoder.fit_encode(table)
+        features = self.encoder.features
+        host = torch.Generator().manual_seed(seed)
+        generator = host
+        if self.device.type != "cpu":
+            generator = torch.Generator(self.device).manual_seed(seed)
+        half = torch.randn(_N_POINTS // 2, recipe.latent_dim, generator=host)
+        self._points = torch.cat([half, -half]).to(self.device)
+        self._by_median = torch.tensor(
+            [feature.type.estimate == "median" for feature in features], device=self.device
+        )
+        if not features:
+            return self
+        chance = torch.rand(observed.shape, generator=host)
+        held = observed & (chance < recipe.validation_fraction)
+        if torch.equal(held, observed):  # too few cells to spare any
+            held = torch.zeros_like(observed)
+        shown = observed & ~held
+        model = recipe.model(
+            [(group.likelihood, len(group.features)) for group in self.encoder.groups],
+            values,
+            observed,
+            self.encoder.n_symbols(),
+            recipe.latent_dim,
+            recipe.hidden_layer_sizes,
+            recipe.dropout,
+            host,
+        )
+        self.model = model.to(self.device)
+        recipe.strategy.reset(generator)
+        loop = dict(
+            objective=recipe.objective,
+            strategy=recipe.strategy,
+            plan=recipe.plan,
+            generator=generator,
+            names=[str(feature.name) for feature in features],
+            report=report,
+        )
+        judge = self._judge(values, shown, held, host) if held.any() else None
+        self.run = train(self.model, *self._useful(values, shown), held_out_errors=judge, **loop)
+        if judge is not None:
+            some = slice(_MOST_HELD_OUT_ROWS)
+            hidden = self.encoder.in_table_order(held[some])
+            self.held_out_errors = self._errors(
+                table[some], table[some], values[some], shown[some], hidden
+            )
+            if not self.run.interrupted:
+                finish(self.model, *self._useful(values, observed), run=self.run, **loop)
+        return self
+
+    def _useful(self, values, observed):
+        """The rows with something to learn from, on the device."""
+        rows = observed.any(1)
+        return values[rows].to(self.device), observed[rows].to(self.device)
+
+    def _judge(self, values, shown, held, generator):
+        rows = torch.randperm(len(values), generator=generator)[:_MOST_HELD_OUT_ROWS]
+        finite = torch.tensor([feature.type.finite for feature in self.encoder.features])
+        cells = HeldOutCells(
+            values[rows].to(self.device),
+            shown[rows].to(self.device),
+            held[rows].to(self.device),
+            self._by_median,
+            finite.to(self.device),
+            self.encoder.error_scales().to(self.device),
+        )
+        return cells.errors
+
+    def _estimates(self, values, visible, rows: np.ndarray) -> np.ndarray:
+        """Point estimates for the chosen rows, 0 elsewhere."""
+        estimates = np.zeros(values.shape)
+        if self.model is not None and rows.any():
+            chosen = torch.from_numpy(rows)
+            estimates[rows] = impute_rows(
+                self.model, values[chosen], visible[chosen], self._points, self._by_median
+            ).numpy()
+        return estimates
+
+    def complete(self, table: pd.DataFrame, keep_empty: bool) -> tuple[pd.DataFrame, np.ndarray]:
+        """The completed table, and which cells (n_rows, n_columns) were missing."""
+        values, observed = self.encoder.encode(table)
+        missing = self.encoder.missing(table)
+        estimates = self._estimates(values, observed, missing.any(axis=1))
+        return self.encoder.decode(estimates, table, missing, keep_empty), missing
+
+    def errors(self, table: pd.DataFrame, complete: pd.DataFrame | None) -> pd.DataFrame:
+        """Errors of the missing cells of `table` that `complete` knows; without it, of a tenth of the
+        observed cells, the same in every call."""
+        values, observed = self.encoder.encode(table)
+        if complete is None:
+            chance = torch.rand(observed.shape, generator=torch.Generator().manual_seed(0))
+            hidden = observed & (chance < _SCORED_SHARE)
+            cells = self.encoder.in_table_order(hidden)
+            return self._errors(table, table, values, observed & ~hidden, cells)
+        hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
+        return self._errors(table, complete, values, observed, hidden)
+
+    def _errors(self, table, complete, values, visible, hidden) -> pd.DataFrame:
+        """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
+        estimates = self._estimates(values, visible, hidden.any(axis=1))
+        imputed = self.encoder.decode(estimates, table, hidden, keep_empty=True)
+        if not pd.isna(self.encoder.missing_values):  # to the metrics, the marker is no value
+            complete = complete.mask(self.encoder.missing(complete))
+        return imputation_errors(complete, imputed, hidden, self.encoder.schema)
+
+    def latent(self, table: pd.DataFrame) -> np.ndarray:
+        """Posterior mean of z of every row, (n_rows, latent_dim)."""
+        if self.model is None:
+            return np.zeros((len(table), self._points.shape[1]))
+        values, observed = self.encoder.encode(table)
+        return latent_means(self.model, values, observed, self.device).numpy()
+
+    def to(self, device: torch.device) -> Engine:
+        """A copy on another device."""
+        moved = copy.copy(self)
+        moved.device = device
+        moved._points, moved._by_median = self._points.to(device), self._by_median.to(device)
+        if self.model is not None:
+            moved.model = copy.deepcopy(self.model).to(device)
+        return moved

@@ -1,0 +1,371 @@
+"""The training loop: batches of resident tensors, hiding, optimiser, schedule, early stopping."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from skhvae.models import VAE
+from skhvae.moo import Weighting
+from skhvae.objectives import ELBO
+
+__all__ = ["TrainingPlan", "TrainingRun", "finish", "hide_at_random", "train"]
+
+_WARMUP = 0.1  # share of the planned steps in which the learning rate rises
+_LARGEST_GRADIENT = 1.0
+_FINISH, _FINISHING_RATE = 0.2, 0.15  # of the epochs and of the peak rate
+_AVERAGING = 0.999  # decay of the moving average of the weights, per step
+# On a plateau the rate still has to fall, which is what gains most: the rest of the schedule is hastened
+# to this share of the planned epochs rather than cut off.
+_LANDING = 0.3
+_MAX_SKIPPED_IN_A_ROW = 25
+# Held-out errors are noisy: epochs are compared by a moving average with this memory, so that the best
+# is not merely the luckiest.
+_MEMORY = 0.7
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long and how fast to train, and how much to hide.
+
+    Attributes
+    ----------
+    max_iter, max_steps : int
+        Epochs and optimiser steps in all; the smaller number counts, but at least ten epochs are
+        planned where `max_iter` allows them.
+    batch_size : int
+    learning_rate, weight_decay : float
+        Peak of the schedule, and AdamW's decay.
+    hidden_share : float
+        Upper end of the share of a row's observed cells that a step hides from the encoder.
+    n_iter_no_change : int
+        Epochs without a better held-out error after which training is brought to its end.
+    tol : float
+        By how much the held-out error must fall to count as better.
+    """
+
+    max_iter: int
+    max_steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    hidden_share: float
+    n_iter_no_change: int
+    tol: float
+
+    def steps_per_epoch(self, n_rows: int) -> int:
+        """Whole batches in a pass over the rows, at least one."""
+        return max(1, n_rows // self.batch_size)
+
+    def epochs(self, n_rows: int, finished: bool) -> int:
+        """Epochs that the schedule is laid out for; fewer if a last stretch is to follow."""
+        enough = max(10, math.ceil(self.max_steps / self.steps_per_epoch(n_rows)))
+        total = min(self.max_iter, enough)
+        return max(1, round(total / (1 + _FINISH))) if finished else total
+
+    def finishing_epochs(self, n_done: int) -> int:
+        """Epochs of the last stretch."""
+        return min(max(1, round(_FINISH * n_done)), self.max_iter - n_done)
+
+    def rate(self, progress: float) -> float:
+        """Learning rate after a share of the planned steps: linear rise, cosine fall to zero."""
+        if progress < _WARMUP:
+            return self.learning_rate * progress / _WARMUP
+        fall = (progress - _WARMUP) / (1 - _WARMUP)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
+
+
+class _Schedule:
+    """How far training is, from 0 to 1; can be hastened once."""
+
+    def __init__(self, n_epochs: int):
+        self.n_epochs, self.hastened = n_epochs, False
+        self._planned, self._from_epoch, self._from_progress = n_epochs, 0, 0.0
+
+    def progress(self, n_done: float) -> float:
+        """Share of the schedule after so many epochs."""
+        rest = (n_done - self._from_epoch) / (self.n_epochs - self._from_epoch)
+        return self._from_progress + (1 - self._from_progress) * rest
+
+    def hasten(self, n_done: int) -> None:
+        """Run through the rest of the schedule in at most `_LANDING` of the planned epochs."""
+        left = max(1, min(self.n_epochs - n_done, round(_LANDING * self._planned)))
+        self._from_progress, self._from_epoch = self.progress(n_done), n_done
+        self.n_epochs, self.hastened = n_done + left, True
+
+
+@dataclass
+class TrainingRun:
+    """What a training left behind.
+
+    Attributes
+    ----------
+    history : list of dict
+        One record an epoch.
+    interrupted : bool
+        Whether Ctrl-C ended it.
+    """
+
+    history: list[dict] = field(default_factory=list)
+    interrupted: bool = False
+
+    def add(self, record: dict, report, n_epochs: int) -> None:
+        """Append an epoch's record, numbered, and report it."""
+        record["epoch"] = len(self.history) + 1
+        self.history.append(record)
+        if report is not None:
+            report(record, n_epochs)
+
+
+def hide_at_random(observed: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Which observed cells stay visible when each row hides its own share of them, uniform in
+    (0, `share`)."""
+    device = observed.device
+    rate = share * torch.rand(len(observed), 1, generator=generator, device=device)
+    return observed & (torch.rand(observed.shape, generator=generator, device=device) >= rate)
+
+
+class _Averaged:
+    """Exponential moving average of a model's weights (Polyak averaging with a short memory)."""
+
+    def __init__(self, model: VAE):
+        self.model = copy.deepcopy(model).eval()
+        self._own = [p.detach() for p in self.model.parameters()]
+        self._source = [p.detach() for p in model.parameters()]
+        self._steps = 0
+
+    def update(self) -> None:
+        self._steps += 1
+        decay = min(_AVERAGING, self._steps / (self._steps + 9))
+        torch._foreach_lerp_(self._own, self._source, 1 - decay)
+
+
+class _Stepper:
+    """One optimiser step after the other; skips those whose gradient is not finite."""
+
+    def __init__(self, model, objective, strategy, plan, generator, names):
+        self.model, self.objective, self.strategy = model, objective, strategy
+        self.plan, self.generator, self.names = plan, generator, names
+        self.parameters = list(model.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        self._skipped_in_a_row = 0
+
+    def epoch(self, values, observed, pace, after_step=None) -> dict:
+        """A pass over shuffled rows.
+
+        Parameters
+        ----------
+        values, observed : Tensor of shape (n_rows, n_features)
+        pace : callable
+            Share of the pass done, in (0, 1] -> learning rate and what visible cells count.
+        after_step : callable, optional
+
+        Returns
+        -------
+        dict
+            The record of the epoch: means over its steps.
+        """
+        started, batch = time.perf_counter(), self.plan.batch_size
+        n_steps, skipped = self.plan.steps_per_epoch(len(values)), 0
+        losses, kl = values.new_zeros(len(self.names)), values.new_zeros(())
+        order = torch.randperm(len(values), generator=self.generator, device=values.device)
+        for step in range(n_steps):
+            self.optimizer.param_groups[0]["lr"], visible_weight = pace((step + 1) / n_steps)
+            rows = order[step * batch : (step + 1) * batch]
+            loss = self._step(values[rows], observed[rows], visible_weight)
+            if loss is None:
+                skipped += 1
+                continue
+            losses += loss.features.detach()
+            kl += loss.kl.detach()
+            if after_step is not None:
+                after_step()
+        losses, kl = losses / max(n_steps - skipped, 1), kl / max(n_steps - skipped, 1)
+        return {
+            "loss": losses.sum().item(),
+            "kl": kl.item(),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "skipped_steps": skipped,
+            "seconds": time.perf_counter() - started,
+            **_by_feature("loss", self.names, losses),
+        }
+
+    def _step(self, values, observed, visible_weight):
+        visible = hide_at_random(observed, self.plan.hidden_share, self.generator)
+        loss = self.objective(
+            self.model, values, observed, visible, self.strategy, self.generator, visible_weight
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, _LARGEST_GRADIENT)
+        if torch.isfinite(norm):
+            self._skipped_in_a_row = 0
+            self.optimizer.step()
+            return loss
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= _MAX_SKIPPED_IN_A_ROW:
+            raise FloatingPointError(_diverged(loss.features, self.names))
+        return None
+
+
+def train(
+    model: VAE,
+    values: Tensor,
+    observed: Tensor,
+    *,
+    objective: ELBO,
+    strategy: Weighting,
+    plan: TrainingPlan,
+    generator: torch.Generator,
+    held_out_errors: Callable[[VAE], Tensor] | None,
+    names: list[str],
+    report: Callable[[dict, int], None] | None = None,
+) -> TrainingRun:
+    """Train `model` in place; it ends with the best weights.
+
+    Parameters
+    ----------
+    model : VAE
+    values, observed : Tensor of shape (n_rows, n_features)
+        On the model's device. Held-out cells are not among the observed ones.
+    objective : ELBO
+    strategy : Weighting
+    plan : TrainingPlan
+    generator : torch.Generator
+        On the model's device: batches, hiding, noise and dropout.
+    held_out_errors : callable or None
+        Model -> error of every feature on held-out cells. None trains to the end.
+    names : list of str
+        The features' names, for the history and for errors.
+    report : callable, optional
+        Called after every epoch with its record and the number of planned epochs.
+
+    Returns
+    -------
+    TrainingRun
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss stays non-finite for 25 steps in a row.
+
+    Warns
+    -----
+    RuntimeWarning
+        If Ctrl-C ended training; the best weights so far are kept.
+    """
+    averaged, run = _Averaged(model), TrainingRun()
+    stepper = _Stepper(model, objective, strategy, plan, generator, names)
+    schedule = _Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
+    best_error, best_epoch, smooth = math.inf, 0, None
+    best = averaged.model.state_dict()
+
+    def pace(share):
+        progress = schedule.progress(len(run.history) + share)
+        return plan.rate(progress), model.visible_weight(progress)
+
+    model.train()
+    model.lend(generator)
+    try:
+        while len(run.history) < schedule.n_epochs:
+            epoch = len(run.history) + 1
+            record = stepper.epoch(values, observed, pace, averaged.update)
+            if held_out_errors is not None:
+                errors = held_out_errors(averaged.model)
+                error = errors.nanmean().item()
+                record |= {"held_out_error": error, **_by_feature("error", names, errors)}
+                if math.isfinite(error):
+                    smooth = error if smooth is None else _MEMORY * smooth + (1 - _MEMORY) * error
+                    if smooth < best_error - plan.tol:
+                        best_error, best_epoch = smooth, epoch
+                        best = copy.deepcopy(averaged.model.state_dict())
+                if epoch - best_epoch >= plan.n_iter_no_change and not schedule.hastened:
+                    schedule.hasten(epoch)
+            run.add(record, report, schedule.n_epochs)
+    except KeyboardInterrupt:
+        run.interrupted = True
+        warnings.warn(
+            f"Training was interrupted in epoch {len(run.history) + 1} of {schedule.n_epochs}; the best "
+            "model so far is kept and can be used.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    finally:
+        model.lend(None)
+    model.load_state_dict(best)
+    model.eval()
+    return run
+
+
+def finish(
+    model: VAE,
+    values: Tensor,
+    observed: Tensor,
+    *,
+    objective: ELBO,
+    strategy: Weighting,
+    plan: TrainingPlan,
+    generator: torch.Generator,
+    names: list[str],
+    run: TrainingRun,
+    report: Callable[[dict, int], None] | None = None,
+) -> None:
+    """Give a trained model the held-out cells too: a fifth of its epochs more, at a small rate.
+
+    What was held out to stop in time is a tenth of the data, too much to leave unused. The parameters
+    are those of :func:`train`; `observed` now includes the held-out cells, and `run` is continued.
+    An interruption leaves the model as it was.
+    """
+    stepper = _Stepper(model, objective, strategy, plan, generator, names)
+    n_epochs = plan.finishing_epochs(len(run.history))
+    before, n_before = copy.deepcopy(model.state_dict()), len(run.history)
+
+    def pace(share):
+        progress = (len(run.history) - n_before + share) / n_epochs
+        fall = 0.5 * (1 + math.cos(math.pi * progress))
+        return _FINISHING_RATE * plan.learning_rate * fall, model.visible_weight(1.0)
+
+    model.train()
+    model.lend(generator)
+    try:
+        while len(run.history) < n_before + n_epochs:
+            record = stepper.epoch(values, observed, pace)
+            run.add(record, report, n_before + n_epochs)
+    except KeyboardInterrupt:
+        run.interrupted = True
+        model.load_state_dict(before)
+        warnings.warn(
+            "Training was interrupted in its last stretch, on the held-out cells; the model before "
+            "it is kept and can be used.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    finally:
+        model.lend(None)
+        model.eval()
+
+
+def _by_feature(what: str, names: list[str], values: Tensor) -> dict:
+    return {f"{what}[{name}]": v for name, v in zip(names, values.tolist(), strict=True)}
+
+
+def _diverged(feature_losses: Tensor, names: list[str]) -> str:
+    bad = [
+        name
+        for name, finite in zip(names, feature_losses.isfinite().tolist(), strict=True)
+        if not finite
+    ]
+    where = f"in column(s) {', '.join(map(repr, bad))}" if bad else "in its gradient"
+    return (
+        f"The loss was not finite {where} for {_MAX_SKIPPED_IN_A_ROW} steps in a row. Lower "
+        "learning_rate_init, choose another likelihood for these columns, or rescale them."
+    )

@@ -1,0 +1,150 @@
+"""Point estimates of a row, whoever stands beside it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_problem import build, encode, small_problem
+
+from skhvae.evaluation import imputation_errors
+from skhvae.inference import HeldOutCells, impute_rows, latent_means, point_estimates
+from skhvae.models import MODELS
+
+
+@pytest.fixture(params=MODELS)
+def problem(request):
+    """A model whose estimates differ from row to row, though it has learned nothing."""
+    problem = small_problem(MODELS[request.param])
+    with torch.no_grad():
+        problem.model.heads.linear.weight *= 3
+    return problem
+
+
+def points(model, n_points=5):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n_points, model.latent_dim, generator=generator)
+
+
+def impute(problem, rows=slice(None), **options):
+    return impute_rows(
+        problem.model,
+        problem.values[rows],
+        problem.observed[rows],
+        points(problem.model),
+        problem.by_median,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(torch.arange(50).flip(0), id="reversed"),
+        pytest.param(torch.arange(3, 50, 7), id="every seventh"),
+        pytest.param(torch.tensor([11]), id="alone"),
+        pytest.param(torch.tensor([4, 4, 9]), id="repeated"),
+    ],
+)
+def test_a_row_does_not_depend_on_the_rows_beside_it(problem, rows):
+    whole = impute(problem)
+    assert (whole.std(0) > 0).sum() > 5  # rows differ, or the test shows nothing
+    torch.testing.assert_close(impute(problem, rows), whole[rows], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 49, 50, 1000])
+def test_chunks_do_not_matter(problem, rows_at_once):
+    chunked = impute(problem, rows_at_once=rows_at_once)
+    torch.testing.assert_close(chunked, impute(problem), rtol=0, atol=1e-12)
+
+
+def test_the_model_is_left_as_it_was(problem):
+    before = {name: p.clone() for name, p in problem.model.state_dict().items()}
+    state = torch.get_rng_state()
+    impute(problem)
+    for name, parameter in problem.model.state_dict().items():
+        assert torch.equal(parameter, before[name])
+        assert parameter.dtype == before[name].dtype
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_estimates_are_those_of_the_mixture_over_points(problem):
+    """The mean of numeric features, the most probable or the median level of finite ones."""
+    model, noise = problem.model, points(problem.model)
+    actual = point_estimates(model, problem.values, problem.observed, noise, problem.by_median)
+    with torch.no_grad():
+        q = model.encode(problem.values, problem.observed)
+        params = [model.heads(model.decode(q.mean + q.log_scale.exp() * e, q.state)) for e in noise]
+    feature = 0
+    for family, *each in zip(model.heads.families, *params, strict=True):
+        for own in range(each[0].shape[1]):
+            if family.finite:
+                mixture = sum(family.probs(eta)[:, own] for eta in each) / len(each)
+                expected = mixture.argmax(1)
+                if problem.by_median[feature]:
+                    expected = torch.tensor(
+                        [np.searchsorted(row.cumsum(0).numpy(), 0.5) for row in mixture]
+                    )
+            else:
+                expected = sum(family.mean(eta)[:, own] for eta in each) / len(each)
+            torch.testing.assert_close(
+                actual[:, feature], expected.to(actual.dtype), rtol=1e-4, atol=1e-5
+            )
+            feature += 1
+    assert feature == len(problem.names)
+
+
+def test_mode_and_median_differ():
+    table = pd.DataFrame({"grade": pd.Categorical(list("abc") * 10, ordered=True)})
+    encoder, values, observed = encode(table)
+    model = build(encoder, values, observed)
+    with torch.no_grad():
+        model.heads.linear.weight.zero_()
+        model.heads.linear.bias.copy_(torch.tensor([0.4, 0.25, 0.35]).log())
+    for by_median, level in ((False, 0), (True, 1)):
+        estimates = point_estimates(
+            model, values, ~observed, points(model), torch.tensor([by_median])
+        )
+        assert (estimates == level).all()
+
+
+def test_cells_that_are_not_visible_have_no_influence(problem):
+    expected = impute(problem)
+    problem.values = torch.where(problem.observed, problem.values, problem.values.flip(0))
+    assert torch.equal(impute(problem), expected)
+
+
+def test_latent_means(problem):
+    many = 100  # more rows than one chunk takes
+    values, visible = problem.values.repeat(many, 1), problem.observed.repeat(many, 1)
+    means = latent_means(problem.model, values, visible, torch.device("cpu"))
+    assert means.shape == (50 * many, problem.model.latent_dim)
+    assert not means.requires_grad
+    expected = problem.model.encode(problem.values, problem.observed).mean
+    torch.testing.assert_close(means[-50:], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS.values())
+def test_held_out_errors_are_those_of_the_evaluation(model):
+    problem = small_problem(model)
+    table = problem.complete.drop(columns="count_1")  # its estimates would be rounded
+    encoder, values, observed = encode(table)
+    network = build(encoder, values, observed, model)
+    with torch.no_grad():
+        network.heads.linear.weight *= 3
+    chance = torch.rand(values.shape, generator=torch.Generator().manual_seed(0))
+    held = chance < 0.4
+    held[:, 3] = False  # a feature without held-out cells
+    by_median = torch.tensor([f.type.estimate == "median" for f in encoder.features])
+    finite = torch.tensor([f.type.finite for f in encoder.features])
+    cells = HeldOutCells(values, ~held, held, by_median, finite, encoder.error_scales())
+    errors = cells.errors(network)
+
+    centre = torch.zeros(1, network.latent_dim)
+    estimates = point_estimates(network, values, ~held, centre, by_median)
+    hidden = encoder.in_table_order(held)
+    imputed = encoder.decode(estimates.numpy(), table, hidden, keep_empty=True)
+    expected = imputation_errors(table, imputed, hidden)["error"]
+    names = [feature.name for feature in encoder.features]
+    assert errors[3].isnan()
+    assert set(by_median.tolist()) == set(finite.tolist()) == {True, False}
+    np.testing.assert_allclose(errors.numpy(), expected[names], rtol=1e-4)
