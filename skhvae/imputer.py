@@ -1,0 +1,519 @@
+"""The estimator: the only module that knows scikit-learn's machinery; it wires the rest."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.impute import MissingIndicator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from skhvae.assignment import assign_likelihoods
+from skhvae.encoding import TableEncoder
+from skhvae.engine import Engine, Recipe
+from skhvae.evaluation import total_error
+from skhvae.models import MODELS
+from skhvae.moo import STRATEGIES, Weighting, as_strategy
+from skhvae.objectives import OBJECTIVES
+from skhvae.progress import ProgressLine
+from skhvae.schema import infer_schema, nearest
+from skhvae.table import as_table
+from skhvae.training import TrainingPlan
+
+__all__ = ["HeterogeneousVAEImputer"]
+
+
+class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
+    """Impute a table of mixed types with a heterogeneous VAE and impartial gradients.
+
+    Feature types are inferred from the DataFrame's dtypes; every type has a likelihood of its own;
+    the features' conflicting gradients are reconciled, where they meet, by a multi-objective
+    optimisation strategy (Javaloy, Meghdadi and Valera 2022, arXiv 2206.04496).
+
+    Parameters
+    ----------
+    missing_values : scalar, default=np.nan
+        What marks a missing cell, beside NaN, None, NaT and pd.NA, which always do.
+    feature_types : "infer" or dict, default="infer"
+        ``{column: type}`` for the columns whose type is not to be inferred; types are "real",
+        "positive", "count", "binary", "nominal", "ordinal", "datetime".
+    likelihoods : dict or None, default=None
+        ``{column or type: name or Likelihood}``; names are in ``skhvae.likelihoods.LIKELIHOODS``.
+    model : {"cvae", "vae"}, default="cvae"
+        The conditional VAE, p(hidden | z, visible), or the VAE of the papers.
+    objective : {"elbo"}, default="elbo"
+        What training minimises.
+    moo : str, Weighting or callable, default="equal-norm"
+        How the features' gradients become one; names are in ``skhvae.moo.strategy_names()``. A
+        callable maps the features' Gramian to weights.
+    latent_dim : int, default=64
+        Size of z.
+    hidden_layer_sizes : tuple of int, default=(192, 192)
+        One entry for each residual block of the encoder and of the trunk; all equal.
+    dropout : float, default=0.0
+        Share of hidden units left out at a training step.
+    beta : float, default=0.1
+        Weight of the KL term.
+    batch_size : int or "auto", default="auto"
+        Rows a step; "auto" takes about a twelfth of the rows, between 32 and 512.
+    learning_rate_init : float, default=2e-3
+        Peak of the learning rate's schedule.
+    alpha : float, default=1e-4
+        AdamW's weight decay.
+    max_iter : int, default=400
+        Largest number of epochs.
+    max_steps : int, default=4000
+        Number of steps after which a large table's training ends before `max_iter`; at least ten
+        epochs are made where `max_iter` allows them.
+    early_stopping : bool, default=True
+        Hold out a share of the observed cells, stop when their error no longer falls, and keep
+        the weights that imputed them best.
+    validation_fraction : float, default=0.1
+        Share of the observed cells to hold out.
+    n_iter_no_change : int, default=50
+        Epochs without improvement after which training is brought to its end: the learning rate
+        falls to zero within three tenths of the planned epochs.
+    tol : float, default=0.0
+        Smallest fall of the held-out error that counts as improvement.
+    handle_unknown : {"missing", "error"}, default="missing"
+        A level not seen in fit is kept in the output and taken as missing by the model, or
+        refused.
+    add_indicator : bool, default=False
+        Append indicators of missing cells for the columns that had any in fit.
+    keep_empty_features : bool, default=False
+        Keep columns without an observed cell in fit: filled with 0 if they store numbers, left
+        missing otherwise.
+    device : str, default="auto"
+        "auto" takes CUDA when there is one; otherwise any name that torch knows.
+    random_state : int, RandomState instance or None, default=None
+        Source of all randomness; an int makes fit and transform reproducible.
+    verbose : int, default=0
+        1 prints the schema and a line an epoch.
+
+    Attributes
+    ----------
+    feature_types_ : dict
+        {column: type} as inferred or declared.
+    schema_ : Schema
+        Every column's type and the reason for it; prints as a table.
+    history_ : DataFrame
+        A row an epoch: loss and KL (nats a row), held-out error, and both by feature.
+    feature_errors_ : DataFrame
+        Error of every feature on the cells held out in fit, as :meth:`score_features` gives it.
+    n_iter_ : int
+        Epochs run.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only if all column names are strings.
+    indicator_ : MissingIndicator or None
+    device_ : torch.device
+        Where the model is.
+
+    See Also
+    --------
+    sklearn.impute.IterativeImputer : One regression a column, for numbers.
+
+    Notes
+    -----
+    An epoch costs O(n_rows * (n_features + number of levels)). A row's imputation depends on that
+    row alone, not on what stands beside it. Observed cells are never changed.
+
+    References
+    ----------
+    .. [1] Javaloy, Meghdadi, Valera, "Mitigating modality collapse in multimodal VAEs via
+       impartial optimization", ICML 2022, arXiv 2206.04496.
+    .. [2] Nazabal, Olmos, Ghahramani, Valera, "Handling incomplete heterogeneous data using VAEs",
+       2020, arXiv 1807.03653.
+
+    Examples
+    --------
+    >>> from skhvae import HeterogeneousVAEImputer
+    >>> from skhvae.datasets import make_heterogeneous
+    >>> from skhvae.evaluation import hide_cells
+    >>> table, hidden = hide_cells(make_heterogeneous(200, random_state=0).data, random_state=0)
+    >>> complete = HeterogeneousVAEImputer(max_iter=5, random_state=0).fit_transform(table)
+    >>> int(table.isna().sum().sum()) > 0, int(complete.isna().sum().sum())
+    (True, 0)
+    """
+
+    _parameter_constraints = {
+        "missing_values": "no_validation",
+        "feature_types": [StrOptions({"infer"}), dict],
+        "likelihoods": [dict, None],
+        "model": [StrOptions(set(MODELS))],
+        "objective": [StrOptions(set(OBJECTIVES))],
+        "moo": [StrOptions(set(STRATEGIES)), Weighting, callable],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [tuple, list],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_steps": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "handle_unknown": [StrOptions({"missing", "error"})],
+        "add_indicator": ["boolean"],
+        "keep_empty_features": ["boolean"],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        missing_values=np.nan,
+        feature_types="infer",
+        likelihoods=None,
+        model="cvae",
+        objective="elbo",
+        moo="equal-norm",
+        latent_dim=64,
+        hidden_layer_sizes=(192, 192),
+        dropout=0.0,
+        beta=0.1,
+        batch_size="auto",
+        learning_rate_init=2e-3,
+        alpha=1e-4,
+        max_iter=400,
+        max_steps=4000,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=50,
+        tol=0.0,
+        handle_unknown="missing",
+        add_indicator=False,
+        keep_empty_features=False,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.missing_values = missing_values
+        self.feature_types = feature_types
+        self.likelihoods = likelihoods
+        self.model = model
+        self.objective = objective
+        self.moo = moo
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.dropout = dropout
+        self.beta = beta
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.max_iter = max_iter
+        self.max_steps = max_steps
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.handle_unknown = handle_unknown
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Infer the feature types of `X` and train on its observed cells.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+            With missing cells, or without any.
+        y : ignored
+
+        Returns
+        -------
+        HeterogeneousVAEImputer
+            Itself. If fit raises, it is as it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before training starts: for parameters out of range, for columns that have no feature
+            type or do not fit the declared one, for infinities, for fewer than two rows.
+        FloatingPointError
+            If training diverges.
+        """
+        # Everything is learned on a stand-in, so that a failed fit leaves this object as it was.
+        fitted = object.__new__(type(self))
+        vars(fitted).update(
+            {k: v for k, v in vars(self).items() if k.startswith("_") or not k.endswith("_")}
+        )
+        fitted._fit(X)
+        vars(self).clear()
+        vars(self).update(vars(fitted))
+        return self
+
+    def _fit(self, X) -> None:
+        self._check_parameters()
+        device = _resolve_device(self.device)
+        table = as_table(X)
+        self._check_columns(X, table, reset=True)
+        if len(table) < 2:
+            raise ValueError(
+                f"At least 2 rows are needed to learn from, found n_samples = {len(table)}."
+            )
+        named = isinstance(X, pd.DataFrame)
+        schema = infer_schema(table, self.feature_types, self.missing_values, whole_numbers=named)
+        schema.warn_about_empty(self.keep_empty_features)
+        likelihoods = assign_likelihoods(schema, self.likelihoods)
+        encoder = TableEncoder(schema, likelihoods, self.missing_values, self.handle_unknown)
+        if self.verbose:
+            print(schema)
+        engine = Engine(encoder, device).fit(
+            table,
+            self._recipe(len(table)),
+            seed=check_random_state(self.random_state).randint(2**31 - 1),
+            report=ProgressLine() if self.verbose else None,
+        )
+        history = pd.DataFrame(engine.run.history)
+        self._engine, self.device_ = engine, device
+        self.schema_, self.feature_types_ = schema, schema.types
+        self.history_ = history.set_index("epoch") if len(history) else history
+        self.n_iter_ = len(history)
+        self.feature_errors_ = engine.held_out_errors
+        self.indicator_ = None
+        if self.add_indicator:
+            indicator = MissingIndicator(features="missing-only", error_on_new=False)
+            self.indicator_ = indicator.fit(_as_nan(encoder.missing(table)))
+
+    def _recipe(self, n_rows: int) -> Recipe:
+        batch = self.batch_size
+        if batch == "auto":
+            batch = min(512, max(32, 2 ** round(np.log2(n_rows / 12))))
+        return Recipe(
+            model=MODELS[self.model],
+            latent_dim=self.latent_dim,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            dropout=self.dropout,
+            objective=OBJECTIVES[self.objective](self.beta),
+            strategy=as_strategy(self.moo),
+            plan=TrainingPlan(
+                max_iter=self.max_iter,
+                max_steps=self.max_steps,
+                batch_size=min(int(batch), n_rows),
+                learning_rate=self.learning_rate_init,
+                weight_decay=self.alpha,
+                hidden_share=0.5,
+                n_iter_no_change=self.n_iter_no_change,
+                tol=self.tol,
+            ),
+            validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
+        )
+
+    def transform(self, X):
+        """Fill the missing cells of `X`; observed cells are returned as they are.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+            With the columns of the training table.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_rows, n_features_out)
+            As `X`, with its dtypes, categories, names and index; ``set_output`` overrides. Columns
+            without an observed cell in fit are left out unless ``keep_empty_features=True``;
+            indicators follow if ``add_indicator=True``.
+
+        Raises
+        ------
+        ValueError
+            For other columns than in fit, for values that cannot be read as their column's
+            feature type, and for infinities.
+        """
+        check_is_fitted(self)
+        table = self._check_columns(X, as_table(X), reset=False)
+        completed, missing = self._engine.complete(table, self.keep_empty_features)
+        flags = None
+        if self.indicator_ is not None:
+            flags = self.indicator_.transform(_as_nan(missing))
+        if not isinstance(X, pd.DataFrame):
+            array = completed.to_numpy()
+            return array if flags is None else np.hstack([array, flags])
+        same = list(X.columns) == self.schema_.names  # others may follow a fit to an array
+        names = X.columns if same else pd.Index(self._names())
+        completed.columns = names[self._kept()]
+        if flags is not None:
+            names = self.indicator_.get_feature_names_out(self._names())
+            flags = pd.DataFrame(flags, index=completed.index, columns=names)
+            completed = pd.concat([completed, flags], axis=1)
+        return completed
+
+    def _kept(self) -> list[bool]:
+        """Which columns transform returns."""
+        return [self.keep_empty_features or not feature.is_empty for feature in self.schema_]
+
+    def _names(self) -> list[str]:
+        """Column names, or x0, x1, ... where they are no strings, as scikit-learn has it."""
+        names = enumerate(self.schema_.names)
+        return [name if isinstance(name, str) else f"x{i}" for i, name in names]
+
+    def encode(self, X) -> np.ndarray:
+        """The posterior mean of z for every row, given its observed cells.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, latent_dim)
+        """
+        check_is_fitted(self)
+        table = self._check_columns(X, as_table(X), reset=False)
+        return self._engine.latent(table)
+
+    def score(self, X, y=None) -> float:
+        """Minus the mean error of the features: greater is better.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+        y : DataFrame or array-like of shape (n_rows, n_features), optional
+            The complete table. Without it, or with the target of a Pipeline (one dimension), a
+            tenth of the observed cells of `X` is hidden, the same ones in every call, and must be
+            recovered.
+
+        Returns
+        -------
+        float
+            Minus the mean over features of :meth:`score_features`' errors.
+        """
+        return -total_error(self.score_features(X, y))
+
+    def score_features(self, X, y=None) -> pd.DataFrame:
+        """Error of every feature, beside that of mean and mode on the same cells.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+        y : DataFrame or array-like of shape (n_rows, n_features), optional
+            As in :meth:`score`.
+
+        Returns
+        -------
+        DataFrame of shape (n_features, 6)
+            See :func:`skhvae.evaluation.imputation_errors`.
+        """
+        check_is_fitted(self)
+        table = self._check_columns(X, as_table(X), reset=False)
+        complete = None
+        if np.ndim(y) == 2:
+            complete = self._check_columns(y, as_table(y), reset=False)
+            if complete.shape != table.shape:
+                raise ValueError(
+                    f"y must be the complete table of X's shape {table.shape}, found {complete.shape}."
+                )
+        return self._engine.errors(table, complete)
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Names of the columns that :meth:`transform` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names to use where fit saw none.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        names = np.asarray(_check_feature_names_in(self, input_features), dtype=object)
+        flags = [] if self.indicator_ is None else self.indicator_.get_feature_names_out(names)
+        return np.concatenate([names[self._kept()], flags]).astype(object)
+
+    def _check_parameters(self) -> None:
+        try:
+            self._validate_params()
+        except InvalidParameterError as error:
+            for name, known in (("moo", STRATEGIES), ("model", MODELS), ("objective", OBJECTIVES)):
+                if f"'{name}' parameter" in str(error) and isinstance(getattr(self, name), str):
+                    raise InvalidParameterError(
+                        str(error) + nearest(getattr(self, name), known)
+                    ) from None
+            raise
+        sizes = self.hidden_layer_sizes
+        if not sizes or any(not isinstance(s, Integral) or s < 1 or s != sizes[0] for s in sizes):
+            raise InvalidParameterError(
+                "The 'hidden_layer_sizes' parameter of HeterogeneousVAEImputer must be a tuple of "
+                f"equal positive integers, one for each residual block. Got {sizes!r} instead."
+            )
+
+    def _check_columns(self, X, table, reset: bool) -> pd.DataFrame:
+        """Check number and names of the columns; return `table` under the names of fit."""
+        names = table.columns.tolist()
+        text = {isinstance(name, str) for name in names}
+        if text == {True, False}:  # scikit-learn refuses names of mixed kinds; here they do no harm
+            if reset:
+                self.n_features_in_ = len(names)
+        else:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        # scikit-learn compares names that are all strings; all others are compared here.
+        if not reset and isinstance(X, pd.DataFrame) and False in text:
+            fitted = self.schema_.names
+            if names != fitted and (
+                True in text or not all(isinstance(name, str) for name in fitted)
+            ):
+                raise ValueError(
+                    f"The columns must be those of fit in their order, {fitted}, found {names}. "
+                    f"Use X[{fitted}], or X.to_numpy() to go by position."
+                )
+        return (
+            table
+            if reset
+            else table.set_axis(pd.Index(self.schema_.names, tupleize_cols=False), axis=1)
+        )
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if (
+            "_engine" in state
+        ):  # a pickle must load where there is no CUDA: tensors travel on the CPU
+            state["_engine"] = state["_engine"].to(torch.device("cpu"))
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_engine" in state:
+            if self.device_.type == "cuda" and not torch.cuda.is_available():
+                self.device_ = torch.device("cpu")
+            self._engine = self._engine.to(self.device_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _resolve_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={name!r} cannot be used here: {error}. Use 'auto' or 'cpu'."
+        ) from error
+    return device
+
+
+def _as_nan(missing: np.ndarray) -> np.ndarray:
+    """The pattern alone, in the form that scikit-learn's indicator reads for any dtype."""
+    return np.where(missing, np.nan, 0.0)

@@ -1,0 +1,171 @@
+"""Imports go one way, and importing the package costs nothing."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import skhvae
+
+ROOT = Path(skhvae.__file__).parent
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")
+}
+
+# What each module or package may import, of ours and of others; ours from the bottom up. A new
+# module needs a row: say where it stands.
+NUMBERS = {"numpy", "pandas", "scipy"}
+ALLOWED = {
+    "likelihoods": (set(), {"torch", "numpy", "scipy"}),
+    "moo": (set(), {"torch", "numpy", "scipy"}),
+    "progress": (set(), set()),
+    "table": (set(), NUMBERS | {"sklearn"}),
+    "features": (set(), NUMBERS),
+    "schema": ({"table", "features"}, NUMBERS),
+    "assignment": ({"table", "features", "likelihoods"}, set()),
+    "codecs": ({"table", "features", "likelihoods"}, NUMBERS | {"torch"}),
+    "encoding": (
+        {"table", "features", "likelihoods", "assignment", "codecs"},
+        NUMBERS | {"torch"},
+    ),
+    "evaluation": ({"table", "schema"}, NUMBERS | {"sklearn"}),
+    "datasets": ({"table", "schema", "evaluation"}, NUMBERS | {"sklearn"}),
+    "models": ({"likelihoods", "moo"}, {"torch", "numpy"}),
+    "objectives": ({"models", "moo"}, {"torch"}),
+    "inference": ({"models"}, {"torch"}),
+    "training": ({"models", "moo", "objectives"}, {"torch"}),
+    "engine": (
+        {"encoding", "evaluation", "models", "moo", "objectives", "inference", "training"},
+        NUMBERS | {"torch"},
+    ),
+    "imputer": (
+        {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
+        | {"objectives", "training", "progress", "engine"},
+        NUMBERS | {"torch", "sklearn"},
+    ),
+    "__init__": ({"imputer"}, set()),
+}
+
+
+def imported(nodes):
+    """Full names of the modules, or of what is taken from them, that some statements import."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parsed(module):
+    return ast.parse(SOURCES[module].read_text())
+
+
+def edges(module):
+    """What a module imports: (our modules and packages, private modules of ours, others)."""
+    own, private, others = set(), set(), set()
+    for name in imported(ast.walk(parsed(module))):
+        top, *rest = name.split(".")
+        if top == "skhvae":
+            own.add(rest[0])
+            if len(rest) > 1 and rest[1].startswith("_") and not rest[1].startswith("__"):
+                private.add(rest[0])
+        elif top not in sys.stdlib_module_names:
+            others.add(top)
+    return own, private, others
+
+
+def unit(module):
+    return module.split(".")[0]
+
+
+def test_allowed_imports_go_one_way():
+    below = set()
+    for name, (own, _) in ALLOWED.items():
+        assert own <= below, f"{name} may import what stands above it: {own - below}"
+        below.add(name)
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_imports(module):
+    name = unit(module)
+    if name not in ALLOWED:
+        pytest.fail(f"{module} is new: say in ALLOWED where it stands.")
+    own, private, others = edges(module)
+    allowed_own, allowed_others = ALLOWED[name]
+    assert own - {name} <= allowed_own
+    assert others <= allowed_others
+    assert private <= {name}, "private modules of another package"
+
+
+def test_the_walk_sees_imports():
+    """Or the tests above show nothing."""
+    assert len(SOURCES) > 20
+    assert {unit(module) for module in SOURCES} == set(ALLOWED)
+    assert edges("imputer")[0] >= {"table", "schema", "engine"}
+    assert edges("models._heads")[1] == {"models"}
+    assert edges("models._heads")[2] >= {"torch"}
+
+
+def at_import(tree):
+    """Statements that run when a module is imported: all but the insides of functions."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+            yield from at_import(node)
+
+
+def of_matplotlib(tree):
+    return [name for name in imported(at_import(tree)) if name.startswith("matplotlib")]
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_matplotlib_is_imported_inside_functions_alone(module):
+    assert not of_matplotlib(parsed(module))
+
+
+def test_matplotlib_would_be_found():
+    line = "from matplotlib import pyplot"
+    assert not of_matplotlib(ast.parse(f"class A:\n    def f(self):\n        {line}"))
+    assert of_matplotlib(ast.parse(line))
+    assert of_matplotlib(ast.parse(f"class A:\n    if True:\n        {line}"))
+
+
+PUBLIC = {
+    name.removesuffix(".__init__") for name in SOURCES if "._" not in name or "__init__" in name
+}
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC - {"__init__"}))
+def test_public_names_exist(module):
+    loaded = importlib.import_module(f"skhvae.{module}")
+    assert loaded.__doc__
+    for public in loaded.__all__:
+        assert getattr(loaded, public) is not None
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+
+
+def test_importing_the_package_is_quick_and_silent():
+    code = "import skhvae, sys; sys.exit(' '.join({'torch', 'pandas', 'sklearn'} & {*sys.modules}))"
+    process = run(code)
+    assert (process.stdout, process.stderr.strip()) == ("", "")
+
+
+def test_the_front_door():
+    process = run(
+        "from skhvae import HeterogeneousVAEImputer as imputer, __version__; print(imputer.__module__)"
+    )
+    assert (process.stdout, process.stderr) == ("skhvae.imputer\n", "")
+    assert skhvae.__version__ == version("skhvae")
+    assert {"HeterogeneousVAEImputer", "__version__"} <= set(dir(skhvae))
+    with pytest.raises(AttributeError, match="no attribute 'Imputer'"):
+        skhvae.Imputer  # noqa: B018
