@@ -1,0 +1,53 @@
+"""The code in README and docs runs as it is printed, and the docs name what the registries hold."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from skhvae.features import FEATURE_TYPES
+from skhvae.likelihoods import LIKELIHOODS
+from skhvae.moo import STRATEGIES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_blocks_run(page, capsys):
+    namespace = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_own_strategy_and_likelihood_of_the_docs_train():
+    from skhvae.datasets import make_heterogeneous
+
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    table = make_heterogeneous(60, random_state=0).data
+    table.iloc[::5, 0] = None
+    namespace, trained = {}, 0
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+        exec(block, namespace)
+        imputer = namespace["imputer"].set_params(max_iter=2, random_state=0)
+        assert not imputer.fit_transform(table).isna().any(axis=None)
+        trained += 1
+    assert trained == 3
+
+
+@pytest.mark.parametrize(
+    ("page", "registry"),
+    [("extending.md", STRATEGIES), ("tables.md", LIKELIHOODS), ("tables.md", FEATURE_TYPES)],
+)
+def test_docs_name_every_registry_entry(page, registry):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").lower()
+    missing = [
+        name for name in registry if not re.search(rf"[\"`| ]{re.escape(name)}[\"`,| ]", text)
+    ]
+    assert not missing
+
+
+def test_readme_links_exist():
+    links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
