@@ -19,7 +19,8 @@ from skhvae.inference import HeldOutCells, impute_rows, latent_means
 from skhvae.models import VAE
 from skhvae.moo import Weighting
 from skhvae.objectives import ELBO
-from skhvae.training import TrainingPlan, TrainingRun, finish, train
+from skhvae.schedule import TrainingPlan
+from skhvae.training import TrainingRun, finish, train
 
 __all__ = ["Engine", "Recipe"]
 
@@ -103,7 +104,7 @@ class Engine:
             strategy=recipe.strategy,
             plan=recipe.plan,
             generator=generator,
-            names=[str(feature.name) for feature in features],
+            names=_distinct_names(features),
             report=report,
         )
         judge = self._judge(values, shown, held, host) if held.any() else None
@@ -188,3 +189,9 @@ class Engine:
         if self.model is not None:
             moved.model = copy.deepcopy(self.model).to(device)
         return moved
+
+
+def _distinct_names(features) -> list[str]:
+    """Names for the history, where the columns 1 and "1" differ too."""
+    names = [str(feature.name) for feature in features]
+    return names if len(set(names)) == len(names) else [repr(f.name) for f in features]

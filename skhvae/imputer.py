@@ -21,9 +21,9 @@ from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, Weighting, as_strategy
 from skhvae.objectives import OBJECTIVES
 from skhvae.progress import ProgressLine
+from skhvae.schedule import TrainingPlan
 from skhvae.schema import infer_schema, nearest
 from skhvae.table import as_table
-from skhvae.training import TrainingPlan
 
 __all__ = ["HeterogeneousVAEImputer"]
 

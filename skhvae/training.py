@@ -15,90 +15,16 @@ from torch import Tensor
 from skhvae.models import VAE
 from skhvae.moo import Weighting
 from skhvae.objectives import ELBO
+from skhvae.schedule import Schedule, TrainingPlan
 
-__all__ = ["TrainingPlan", "TrainingRun", "finish", "hide_at_random", "train"]
+__all__ = ["TrainingRun", "finish", "hide_at_random", "train"]
 
-_WARMUP = 0.1  # share of the planned steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
-_FINISH, _FINISHING_RATE = 0.2, 0.15  # of the epochs and of the peak rate
 _AVERAGING = 0.999  # decay of the moving average of the weights, per step
-# On a plateau the rate still has to fall, which is what gains most: the rest of the schedule is hastened
-# to this share of the planned epochs rather than cut off.
-_LANDING = 0.3
 _MAX_SKIPPED_IN_A_ROW = 25
 # Held-out errors are noisy: epochs are compared by a moving average with this memory, so that the best
 # is not merely the luckiest.
 _MEMORY = 0.7
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How long and how fast to train, and how much to hide.
-
-    Attributes
-    ----------
-    max_iter, max_steps : int
-        Epochs and optimiser steps in all; the smaller number counts, but at least ten epochs are
-        planned where `max_iter` allows them.
-    batch_size : int
-    learning_rate, weight_decay : float
-        Peak of the schedule, and AdamW's decay.
-    hidden_share : float
-        Upper end of the share of a row's observed cells that a step hides from the encoder.
-    n_iter_no_change : int
-        Epochs without a better held-out error after which training is brought to its end.
-    tol : float
-        By how much the held-out error must fall to count as better.
-    """
-
-    max_iter: int
-    max_steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    hidden_share: float
-    n_iter_no_change: int
-    tol: float
-
-    def steps_per_epoch(self, n_rows: int) -> int:
-        """Whole batches in a pass over the rows, at least one."""
-        return max(1, n_rows // self.batch_size)
-
-    def epochs(self, n_rows: int, finished: bool) -> int:
-        """Epochs that the schedule is laid out for; fewer if a last stretch is to follow."""
-        enough = max(10, math.ceil(self.max_steps / self.steps_per_epoch(n_rows)))
-        total = min(self.max_iter, enough)
-        return max(1, round(total / (1 + _FINISH))) if finished else total
-
-    def finishing_epochs(self, n_done: int) -> int:
-        """Epochs of the last stretch."""
-        return min(max(1, round(_FINISH * n_done)), self.max_iter - n_done)
-
-    def rate(self, progress: float) -> float:
-        """Learning rate after a share of the planned steps: linear rise, cosine fall to zero."""
-        if progress < _WARMUP:
-            return self.learning_rate * progress / _WARMUP
-        fall = (progress - _WARMUP) / (1 - _WARMUP)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
-
-
-class _Schedule:
-    """How far training is, from 0 to 1; can be hastened once."""
-
-    def __init__(self, n_epochs: int):
-        self.n_epochs, self.hastened = n_epochs, False
-        self._planned, self._from_epoch, self._from_progress = n_epochs, 0, 0.0
-
-    def progress(self, n_done: float) -> float:
-        """Share of the schedule after so many epochs."""
-        rest = (n_done - self._from_epoch) / (self.n_epochs - self._from_epoch)
-        return self._from_progress + (1 - self._from_progress) * rest
-
-    def hasten(self, n_done: int) -> None:
-        """Run through the rest of the schedule in at most `_LANDING` of the planned epochs."""
-        left = max(1, min(self.n_epochs - n_done, round(_LANDING * self._planned)))
-        self._from_progress, self._from_epoch = self.progress(n_done), n_done
-        self.n_epochs, self.hastened = n_done + left, True
 
 
 @dataclass
@@ -265,7 +191,7 @@ def train(
     """
     averaged, run = _Averaged(model), TrainingRun()
     stepper = _Stepper(model, objective, strategy, plan, generator, names)
-    schedule = _Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
+    schedule = Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
     best_error, best_epoch, smooth = math.inf, 0, None
     best = averaged.model.state_dict()
 
@@ -331,8 +257,7 @@ def finish(
 
     def pace(share):
         progress = (len(run.history) - n_before + share) / n_epochs
-        fall = 0.5 * (1 + math.cos(math.pi * progress))
-        return _FINISHING_RATE * plan.learning_rate * fall, model.visible_weight(1.0)
+        return plan.finishing_rate(progress), model.visible_weight(1.0)
 
     model.train()
     model.lend(generator)

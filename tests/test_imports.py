@@ -37,14 +37,24 @@ ALLOWED = {
     "models": ({"likelihoods", "moo"}, {"torch", "numpy"}),
     "objectives": ({"models", "moo"}, {"torch"}),
     "inference": ({"models"}, {"torch"}),
-    "training": ({"models", "moo", "objectives"}, {"torch"}),
+    "schedule": (set(), set()),
+    "training": ({"models", "moo", "objectives", "schedule"}, {"torch"}),
     "engine": (
-        {"encoding", "evaluation", "models", "moo", "objectives", "inference", "training"},
+        {
+            "encoding",
+            "evaluation",
+            "models",
+            "moo",
+            "objectives",
+            "inference",
+            "schedule",
+            "training",
+        },
         NUMBERS | {"torch"},
     ),
     "imputer": (
         {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
-        | {"objectives", "training", "progress", "engine"},
+        | {"objectives", "schedule", "progress", "engine"},
         NUMBERS | {"torch", "sklearn"},
     ),
     "__init__": ({"imputer"}, set()),

@@ -14,7 +14,8 @@ from small_problem import small_problem
 from skhvae.models import MODELS
 from skhvae.moo import FromCallable, as_strategy
 from skhvae.objectives import ELBO
-from skhvae.training import TrainingPlan, TrainingRun, finish, hide_at_random, train
+from skhvae.schedule import Schedule, TrainingPlan
+from skhvae.training import TrainingRun, finish, hide_at_random, train
 
 PLAN = TrainingPlan(
     max_iter=3,
@@ -297,6 +298,27 @@ def test_early_stopping(problem, options, errors, best):
     patience = options.get("n_iter_no_change", 100)
     landing = round(0.3 * len(errors))
     assert len(history) == min(len(errors), max(epoch, 1) + patience + landing)
+
+
+def test_a_hastened_schedule_runs_through_its_rest():
+    schedule = Schedule(100)
+    assert schedule.progress(50) == pytest.approx(0.5)
+    schedule.hasten(50)
+    assert schedule.n_epochs == 80
+    assert schedule.progress(50) == pytest.approx(0.5)
+    assert schedule.progress(65) == pytest.approx(0.75)
+    assert schedule.progress(80) == pytest.approx(1.0)
+    late = Schedule(100)
+    late.hasten(90)
+    assert late.n_epochs == 100  # never longer than planned
+
+
+def test_after_a_plateau_the_rate_falls_to_zero(problem):
+    errors = Scripted(problem, *[0.5] * 20)
+    history = run(problem, max_iter=20, held_out_errors=errors, n_iter_no_change=4).history
+    assert len(history) == 1 + 4 + 6
+    assert history[4]["learning_rate"] > 0.5 * history[3]["learning_rate"] > 0
+    assert history[-1]["learning_rate"] == pytest.approx(0)
 
 
 def test_without_held_out_cells_training_goes_to_the_end(problem):
