@@ -306,7 +306,6 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
                 batch_size=min(int(batch), n_rows),
                 learning_rate=self.learning_rate_init,
                 weight_decay=self.alpha,
-                hidden_share=0.5,
                 n_iter_no_change=self.n_iter_no_change,
                 tol=self.tol,
             ),

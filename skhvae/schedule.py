@@ -16,7 +16,7 @@ _LANDING = 0.3
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long and how fast to train, and how much to hide.
+    """How long and how fast to train.
 
     Attributes
     ----------
@@ -26,8 +26,6 @@ class TrainingPlan:
     batch_size : int
     learning_rate, weight_decay : float
         Peak of the schedule, and AdamW's decay.
-    hidden_share : float
-        Upper end of the share of a row's observed cells that a step hides from the encoder.
     n_iter_no_change : int
         Epochs without a better held-out error after which training is brought to its end.
     tol : float
@@ -39,7 +37,6 @@ class TrainingPlan:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    hidden_share: float
     n_iter_no_change: int
     tol: float
 

@@ -17,7 +17,7 @@ from skhvae.moo import Weighting
 from skhvae.objectives import ELBO
 from skhvae.schedule import Schedule, TrainingPlan
 
-__all__ = ["TrainingRun", "finish", "hide_at_random", "train"]
+__all__ = ["TrainingRun", "finish", "hidden_share", "hide_at_random", "train"]
 
 _LARGEST_GRADIENT = 1.0
 _AVERAGING = 0.999  # decay of the moving average of the weights, per step
@@ -50,6 +50,15 @@ class TrainingRun:
             report(record, n_epochs)
 
 
+def hidden_share(observed: Tensor) -> float:
+    """The largest share of a row's observed cells that a step hides.
+
+    What the encoder meets in training should be about as incomplete as what it will meet: somewhat
+    more than the table itself lacks, since the cells to be learned from have to be hidden too.
+    """
+    return min(0.25 + 1 - observed.double().mean().item(), 0.7)
+
+
 def hide_at_random(observed: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Which observed cells stay visible when each row hides its own share of them, uniform in
     (0, `share`)."""
@@ -76,9 +85,10 @@ class _Averaged:
 class _Stepper:
     """One optimiser step after the other; skips those whose gradient is not finite."""
 
-    def __init__(self, model, objective, strategy, plan, generator, names):
+    def __init__(self, model, objective, strategy, plan, generator, names, hidden_share):
         self.model, self.objective, self.strategy = model, objective, strategy
         self.plan, self.generator, self.names = plan, generator, names
+        self.hidden_share = hidden_share
         self.parameters = list(model.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
@@ -126,7 +136,7 @@ class _Stepper:
         }
 
     def _step(self, values, observed, visible_weight):
-        visible = hide_at_random(observed, self.plan.hidden_share, self.generator)
+        visible = hide_at_random(observed, self.hidden_share, self.generator)
         loss = self.objective(
             self.model, values, observed, visible, self.strategy, self.generator, visible_weight
         )
@@ -190,7 +200,8 @@ def train(
         If Ctrl-C ended training; the best weights so far are kept.
     """
     averaged, run = _Averaged(model), TrainingRun()
-    stepper = _Stepper(model, objective, strategy, plan, generator, names)
+    share = hidden_share(observed)
+    stepper = _Stepper(model, objective, strategy, plan, generator, names, share)
     schedule = Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
     best_error, best_epoch, smooth = math.inf, 0, None
     best = averaged.model.state_dict()
@@ -251,7 +262,8 @@ def finish(
     are those of :func:`train`; `observed` now includes the held-out cells, and `run` is continued.
     An interruption leaves the model as it was.
     """
-    stepper = _Stepper(model, objective, strategy, plan, generator, names)
+    share = hidden_share(observed)
+    stepper = _Stepper(model, objective, strategy, plan, generator, names, share)
     n_epochs = plan.finishing_epochs(len(run.history))
     before, n_before = copy.deepcopy(model.state_dict()), len(run.history)
 

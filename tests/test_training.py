@@ -15,7 +15,7 @@ from skhvae.models import MODELS
 from skhvae.moo import FromCallable, as_strategy
 from skhvae.objectives import ELBO
 from skhvae.schedule import Schedule, TrainingPlan
-from skhvae.training import TrainingRun, finish, hide_at_random, train
+from skhvae.training import TrainingRun, finish, hidden_share, hide_at_random, train
 
 PLAN = TrainingPlan(
     max_iter=3,
@@ -23,7 +23,6 @@ PLAN = TrainingPlan(
     batch_size=16,
     learning_rate=3e-3,
     weight_decay=0.0,
-    hidden_share=0.5,
     n_iter_no_change=100,
     tol=0.0,
 )
@@ -370,6 +369,13 @@ def test_ctrl_c_keeps_a_usable_model(problem, step, held_out):
         assert best_epoch(problem, errors) == 1
     else:
         assert torch.equal(weights(problem.model), first) == (step == 1)
+
+
+def test_more_is_hidden_where_more_is_missing():
+    observed = torch.rand(1000, 10, generator=torch.Generator().manual_seed(0))
+    shares = [hidden_share(observed < known) for known in (1.1, 0.8, 0.5, 0.1)]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[1] < shares[2] == shares[3] < 1
 
 
 def test_training_warns_of_nothing_by_itself(problem):

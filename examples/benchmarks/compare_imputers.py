@@ -224,7 +224,7 @@ def main():
     pairs = (pair.partition("=") for pair in options.param)
     params = {key: ast.literal_eval(value) for key, _, value in pairs}
 
-    runs = []
+    runs, failures = [], 0
     for name, mask, seed, imputer in product(names, options.masks.split(","), seeds, imputers):
         run = {"table": name, "mask": mask, "imputer": imputer, "seed": seed}
         run["params"] = str(params) if imputer == "skhvae" else ""
@@ -233,6 +233,7 @@ def main():
             taken, errors = measure_apart(options.data, name, mask, imputer, seed, params)
         except Exception as error:
             print(f"failed: {type(error).__name__}: {error}", flush=True)
+            failures += 1
             continue
         print(*(f"{key} {value:.4g}" for key, value in taken.items()), flush=True)
         runs.append(run | taken)
@@ -241,6 +242,7 @@ def main():
         lines.to_csv(options.out, mode="a", header=not options.out.exists(), index=False)
     if runs:
         print("\n" + summary(pd.DataFrame(runs)).to_string())
+    sys.exit(f"{failures} run(s) failed." if failures else 0)
 
 
 if __name__ == "__main__":
