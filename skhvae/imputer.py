@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from skhvae.assignment import assign_likelihoods
@@ -18,11 +15,12 @@ from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine, Recipe
 from skhvae.evaluation import total_error
 from skhvae.models import MODELS
-from skhvae.moo import STRATEGIES, Weighting, as_strategy
+from skhvae.moo import as_strategy
 from skhvae.objectives import OBJECTIVES
+from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
-from skhvae.schema import infer_schema, nearest
+from skhvae.schema import infer_schema
 from skhvae.table import as_table
 
 __all__ = ["HeterogeneousVAEImputer"]
@@ -141,33 +139,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     (True, 0)
     """
 
-    _parameter_constraints = {
-        "missing_values": "no_validation",
-        "feature_types": [StrOptions({"infer"}), dict],
-        "likelihoods": [dict, None],
-        "model": [StrOptions(set(MODELS))],
-        "objective": [StrOptions(set(OBJECTIVES))],
-        "moo": [StrOptions(set(STRATEGIES)), Weighting, callable],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": [tuple, list],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "max_steps": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "handle_unknown": [StrOptions({"missing", "error"})],
-        "add_indicator": ["boolean"],
-        "keep_empty_features": ["boolean"],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -257,8 +229,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         return self
 
     def _fit(self, X) -> None:
-        self._check_parameters()
-        device = _resolve_device(self.device)
+        check_parameters(self)
+        device = resolve_device(self.device)
         table = as_table(X)
         self._check_columns(X, table, reset=True)
         if len(table) < 2:
@@ -435,23 +407,6 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         flags = [] if self.indicator_ is None else self.indicator_.get_feature_names_out(names)
         return np.concatenate([names[self._kept()], flags]).astype(object)
 
-    def _check_parameters(self) -> None:
-        try:
-            self._validate_params()
-        except InvalidParameterError as error:
-            for name, known in (("moo", STRATEGIES), ("model", MODELS), ("objective", OBJECTIVES)):
-                if f"'{name}' parameter" in str(error) and isinstance(getattr(self, name), str):
-                    raise InvalidParameterError(
-                        str(error) + nearest(getattr(self, name), known)
-                    ) from None
-            raise
-        sizes = self.hidden_layer_sizes
-        if not sizes or any(not isinstance(s, Integral) or s < 1 or s != sizes[0] for s in sizes):
-            raise InvalidParameterError(
-                "The 'hidden_layer_sizes' parameter of HeterogeneousVAEImputer must be a tuple of "
-                f"equal positive integers, one for each residual block. Got {sizes!r} instead."
-            )
-
     def _check_columns(self, X, table, reset: bool) -> pd.DataFrame:
         """Check number and names of the columns; return `table` under the names of fit."""
         names = table.columns.tolist()
@@ -498,19 +453,6 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _resolve_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={name!r} cannot be used here: {error}. Use 'auto' or 'cpu'."
-        ) from error
-    return device
 
 
 def _as_nan(missing: np.ndarray) -> np.ndarray:

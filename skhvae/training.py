@@ -206,6 +206,10 @@ def train(
     best_error, best_epoch, smooth = math.inf, 0, None
     best = averaged.model.state_dict()
 
+    def in_all():  # the last stretch included
+        finished = held_out_errors is not None
+        return schedule.n_epochs + (finished and plan.finishing_epochs(schedule.n_epochs))
+
     def pace(share):
         progress = schedule.progress(len(run.history) + share)
         return plan.rate(progress), model.visible_weight(progress)
@@ -227,11 +231,11 @@ def train(
                         best = copy.deepcopy(averaged.model.state_dict())
                 if epoch - best_epoch >= plan.n_iter_no_change and not schedule.hastened:
                     schedule.hasten(epoch)
-            run.add(record, report, schedule.n_epochs)
+            run.add(record, report, in_all())
     except KeyboardInterrupt:
         run.interrupted = True
         warnings.warn(
-            f"Training was interrupted in epoch {len(run.history) + 1} of {schedule.n_epochs}; the best "
+            f"Training was interrupted in epoch {len(run.history) + 1} of {in_all()}; the best "
             "model so far is kept and can be used.",
             RuntimeWarning,
             stacklevel=2,

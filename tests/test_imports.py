@@ -52,9 +52,10 @@ ALLOWED = {
         },
         NUMBERS | {"torch"},
     ),
+    "parameters": ({"features", "models", "moo", "objectives"}, {"torch", "sklearn"}),
     "imputer": (
         {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
-        | {"objectives", "schedule", "progress", "engine"},
+        | {"objectives", "parameters", "schedule", "progress", "engine"},
         NUMBERS | {"torch", "sklearn"},
     ),
     "__init__": ({"imputer"}, set()),

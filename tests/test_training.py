@@ -360,7 +360,9 @@ def test_one_good_step_among_bad_ones_is_no_divergence(problem):
 def test_ctrl_c_keeps_a_usable_model(problem, step, held_out):
     errors = Scripted(problem, 0.1, 0.5, 0.5) if held_out else None
     first = weights(problem.model)
-    with pytest.warns(RuntimeWarning, match=f"interrupted in epoch {(step - 1) // STEPS + 1} of 3"):
+    with pytest.warns(
+        RuntimeWarning, match=f"interrupted in epoch {(step - 1) // STEPS + 1} of {3 + held_out}"
+    ):
         result = run(problem, objective=Objective(interrupt, [step]), held_out_errors=errors)
     assert result.interrupted
     assert len(result.history) == (step - 1) // STEPS

@@ -1,0 +1,83 @@
+"""What the estimator's parameters may be."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+
+from skhvae.features import nearest
+from skhvae.models import MODELS
+from skhvae.moo import STRATEGIES, Weighting
+from skhvae.objectives import OBJECTIVES
+
+__all__ = ["CONSTRAINTS", "check_parameters", "resolve_device"]
+
+CONSTRAINTS = {
+    "missing_values": "no_validation",
+    "feature_types": [StrOptions({"infer"}), dict],
+    "likelihoods": [dict, None],
+    "model": [StrOptions(set(MODELS))],
+    "objective": [StrOptions(set(OBJECTIVES))],
+    "moo": [StrOptions(set(STRATEGIES)), Weighting, callable],
+    "latent_dim": [Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": [tuple, list],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "beta": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "max_steps": [Interval(Integral, 1, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "handle_unknown": [StrOptions({"missing", "error"})],
+    "add_indicator": ["boolean"],
+    "keep_empty_features": ["boolean"],
+    "device": [str],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+_REGISTRIES = {"moo": STRATEGIES, "model": MODELS, "objective": OBJECTIVES}
+
+
+def check_parameters(estimator) -> None:
+    """Raise for parameters of the wrong kind or out of range; unknown names get the nearest known.
+
+    Raises
+    ------
+    InvalidParameterError
+        scikit-learn's, a ValueError and a TypeError.
+    """
+    for name, known in _REGISTRIES.items():
+        value = getattr(estimator, name)
+        if isinstance(value, str) and value not in known:
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {type(estimator).__name__} must be a name in the list "
+                f"below. Got {value!r} instead.{nearest(value, known)}"
+            )
+    estimator._validate_params()
+    sizes = estimator.hidden_layer_sizes
+    if not sizes or any(not isinstance(s, Integral) or s < 1 or s != sizes[0] for s in sizes):
+        raise InvalidParameterError(
+            f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must be a tuple of "
+            f"equal positive integers, one for each residual block. Got {sizes!r} instead."
+        )
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name, once it is known to work here."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={name!r} cannot be used here: {error}. Use 'auto' or 'cpu'."
+        ) from error
+    return device
