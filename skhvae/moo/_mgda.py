@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from scipy.optimize import nnls
 from torch import Tensor
@@ -35,13 +34,15 @@ class MGDA(Weighting):
     """
 
     def weights(self, gramian: Tensor) -> Tensor:
-        matrix = gramian.cpu().numpy()
-        norms = np.sqrt(matrix.diagonal())
-        cosines = matrix / np.outer(norms, norms) + _RIDGE * np.eye(len(norms))
+        # By torch up to the non-negative least squares: NumPy's threads would wait for torch's.
+        gramian, device = gramian.cpu(), gramian.device
+        norms = gramian.diagonal().sqrt()
+        cosines = gramian / torch.outer(norms, norms) + _RIDGE * torch.eye(len(norms))
         shortest = norms.min() / norms
-        values, vectors = np.linalg.eigh(cosines)
-        factor = np.sqrt(values.clip(_RIDGE))[:, None] * vectors.T  # factorᵀ factor = cosines
-        target = vectors.T @ shortest / np.sqrt(values.clip(_RIDGE))  # factorᵀ target = shortest
-        solution, _ = nnls(factor, target, maxiter=30 * len(norms))
-        weights = solution / norms
-        return torch.from_numpy(weights / weights.sum()).to(gramian)
+        values, vectors = torch.linalg.eigh(cosines)
+        roots = values.clamp(min=_RIDGE).sqrt()
+        factor = roots.unsqueeze(1) * vectors.T  # factorᵀ factor = cosines
+        target = vectors.T @ shortest / roots  # factorᵀ target = shortest
+        solution, _ = nnls(factor.numpy(), target.numpy(), maxiter=30 * len(norms))
+        weights = torch.from_numpy(solution).to(gramian) / norms
+        return (weights / weights.sum()).to(device)
