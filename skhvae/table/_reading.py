@@ -78,8 +78,8 @@ def as_table(X) -> pd.DataFrame:
 def missing_cells(column: pd.Series, missing_values=np.nan) -> np.ndarray:
     """Which cells of `column` are missing: NaN, None, NaT, pd.NA, or equal to `missing_values`.
 
-    A number marks nothing in a column of booleans, nor a boolean in a column of numbers, although
-    Python takes ``True == 1``.
+    A number marks nothing in a column of dates, durations or booleans, nor a boolean in a column of
+    numbers, although Python takes ``True == 1``.
     """
     if not pdt.is_scalar(missing_values):
         raise TypeError(f"missing_values must be a scalar, found {missing_values!r}.")
@@ -90,6 +90,8 @@ def missing_cells(column: pd.Series, missing_values=np.nan) -> np.ndarray:
     if pd.isna(missing_values):
         return missing
     if pdt.is_numeric_dtype(dtype) and pdt.is_bool_dtype(dtype) != pdt.is_bool(missing_values):
+        return missing
+    if dtype.kind in "Mm" and pdt.is_number(missing_values):
         return missing
     try:
         equal = column == missing_values
