@@ -52,7 +52,9 @@ def test_two_observed_values_are_binary(name):
     column = COLUMNS[name].column
     feature = infer(column.iloc[[0, 2, 0, 2]])
     assert feature.type.name == "binary"
-    assert set(feature.levels) == {column.iloc[0], column.iloc[2]}
+    assert len(feature.levels) == 2
+    # By equality: hashes of NumPy's and pandas' dates agree only in newer versions.
+    assert all(any(level == value for level in feature.levels) for value in column.iloc[[0, 2]])
 
 
 @pytest.mark.parametrize("name", SILENT)
