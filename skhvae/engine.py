@@ -26,9 +26,8 @@ __all__ = ["Engine", "Recipe"]
 
 _N_POINTS = 8  # posterior points of a point estimate, in antithetic pairs
 _MOST_HELD_OUT_ROWS = 16_384  # enough for a steady error, and cheap beside an epoch
-_SCORED_SHARE = (
-    0.1  # of the observed cells, hidden to measure errors when no complete table is given
-)
+# Of the observed cells, hidden to measure errors when no complete table is given.
+_SCORED_SHARE = 0.1
 
 
 @dataclass(frozen=True)

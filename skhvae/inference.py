@@ -67,8 +67,8 @@ def impute_rows(
 ) -> Tensor:
     """:func:`point_estimates` for any number of rows, in chunks of bounded memory.
 
-    Runs in float64 where the device has it: in float32 the last digits of a row would depend on the
-    shape of its chunk. The model's own weights stay as they are.
+    Runs in float64: in float32 the last digits of a row would depend on the shape of its chunk. The
+    model's own weights stay as they are.
 
     Returns
     -------
@@ -76,18 +76,17 @@ def impute_rows(
         On the CPU.
     """
     device = points.device
-    precise = torch.float32 if device.type == "mps" else torch.float64
-    model = copy.deepcopy(model).to(precise)
+    model = copy.deepcopy(model).double()
     n_outputs = len(points) * model.heads.layout.n_parameters
     rows_at_once = max(1, min(rows_at_once, _MOST_OUTPUTS // n_outputs))
-    estimates = torch.empty(values.shape, dtype=precise)
+    estimates = torch.empty(values.shape, dtype=torch.float64)
     for start in range(0, len(values), rows_at_once):
         rows = slice(start, start + rows_at_once)
         estimates[rows] = point_estimates(
             model,
-            values[rows].to(device, precise),
+            values[rows].to(device, torch.float64),
             visible[rows].to(device),
-            points.to(precise),
+            points.double(),
             by_median,
         ).cpu()
     return estimates
@@ -95,9 +94,10 @@ def impute_rows(
 
 @torch.no_grad()
 def latent_means(model: VAE, values: Tensor, visible: Tensor, device) -> Tensor:
-    """Posterior mean of z, (n_rows, latent_dim), on the CPU."""
+    """Posterior mean of z, (n_rows, latent_dim), on the CPU; in float64 as in :func:`impute_rows`."""
+    model = copy.deepcopy(model).double()
     parts = [
-        model.encode(v.to(device), seen.to(device)).mean.cpu()
+        model.encode(v.to(device, torch.float64), seen.to(device)).mean.cpu()
         for v, seen in zip(values.split(4096), visible.split(4096), strict=True)
     ]
     return torch.cat(parts)

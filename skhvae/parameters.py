@@ -75,8 +75,8 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=device, dtype=torch.float64)  # strategies and inference need it
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(
             f"device={name!r} cannot be used here: {error}. Use 'auto' or 'cpu'."
         ) from error

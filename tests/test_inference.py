@@ -119,8 +119,8 @@ def test_latent_means(problem):
     means = latent_means(problem.model, values, visible, torch.device("cpu"))
     assert means.shape == (50 * many, problem.model.latent_dim)
     assert not means.requires_grad
-    expected = problem.model.encode(problem.values, problem.observed).mean
-    torch.testing.assert_close(means[-50:], expected, rtol=1e-4, atol=1e-5)
+    expected = problem.model.double().encode(problem.values.double(), problem.observed).mean
+    torch.testing.assert_close(means[-50:], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("model", MODELS.values())
