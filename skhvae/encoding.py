@@ -34,6 +34,12 @@ _IN_WORDS = {
 }
 
 
+def _declaration(family: Likelihood) -> tuple:
+    """Equal for families that declare the same: type, options, and those of their parts."""
+    options = {k: v for k, v in vars(family).items() if k != "training" and not k.startswith("_")}
+    return type(family), repr(family), repr(sorted(options.items()))
+
+
 @dataclass
 class FeatureGroup:
     """Features that one prepared likelihood models together, side by side in packed order."""
@@ -73,7 +79,7 @@ class TableEncoder:
                 family = likelihoods[feature.name]
                 # Widths within a factor of two share a group, so that padding stays cheap.
                 width = int(np.ceil(np.log2(len(feature.levels)))) if family.finite else 0
-                grouped.setdefault((repr(family), width), (family, []))[1].append(feature)
+                grouped.setdefault((_declaration(family), width), (family, []))[1].append(feature)
         self.groups = [FeatureGroup(features, family) for family, features in grouped.values()]
         self.features = [feature for group in self.groups for feature in group.features]
         self._column = {name: i for i, name in enumerate(schema.names)}

@@ -18,7 +18,7 @@ from skhvae import table as tables
 from skhvae.assignment import assign_likelihoods
 from skhvae.codecs import NumericCodec
 from skhvae.encoding import TableEncoder
-from skhvae.likelihoods import LIKELIHOODS
+from skhvae.likelihoods import LIKELIHOODS, Normal
 from skhvae.schema import infer_schema
 
 
@@ -658,3 +658,23 @@ def test_a_large_table_is_quick():
     assert observed.sum() == (~missing).sum()
     assert values.isfinite().all()
     assert completed.dtypes.equals(table.dtypes)
+
+
+class Scaled(Normal):
+    """A user's family whose options its repr does not show."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def extra_repr(self):
+        return ""
+
+
+def test_families_with_other_options_are_not_grouped():
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 4)), columns=list("abcd"))
+    schema = infer_schema(table)
+    families = {"a": Scaled(1), "b": Scaled(2), "c": Scaled(1), "d": Normal()}
+    encoder = TableEncoder(schema, families, np.nan, "missing")
+    grouped = [[feature.name for feature in group.features] for group in encoder.groups]
+    assert grouped == [["a", "c"], ["b"], ["d"]]
