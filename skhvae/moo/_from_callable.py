@@ -32,9 +32,8 @@ class FromCallable(Weighting):
         self.function = function
 
     def weights(self, gramian: Tensor) -> Tensor:
-        weights = torch.as_tensor(
-            self.function(gramian), dtype=gramian.dtype, device=gramian.device
-        )
+        weights = self.function(gramian)
+        weights = torch.as_tensor(weights, dtype=gramian.dtype, device=gramian.device)
         if weights.shape != gramian.shape[:1]:
             raise ValueError(
                 f"A strategy must return one weight for each of {len(gramian)} features, "

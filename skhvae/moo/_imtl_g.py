@@ -6,8 +6,12 @@ import torch
 from torch import Tensor
 
 from skhvae.moo._base import Weighting
+from skhvae.moo._pseudo_inverse import pseudo_solve
 
 __all__ = ["IMTLG"]
+
+# For each feature. Gramians come from float32 gradients: what is smaller is rounding.
+_ROUNDING = 1e-6
 
 
 class IMTLG(Weighting):
@@ -33,10 +37,8 @@ class IMTLG(Weighting):
 
     def weights(self, gramian: Tensor) -> Tensor:
         inverse_norm = gramian.diagonal().rsqrt()
-        cosines = gramian * inverse_norm * inverse_norm.unsqueeze(1)
-        eigenvalues, vectors = torch.linalg.eigh(cosines)
-        sums = vectors.sum(0)
-        # Gramians come from float32 gradients: smaller values are rounding, not directions.
-        meaningful = (eigenvalues > 1e-6 * len(gramian)) & (sums.abs() > 1e-6)
-        inverse = torch.where(meaningful, 1 / torch.where(meaningful, eigenvalues, 1), 0)
-        return vectors @ (inverse * sums) * inverse_norm
+        cosines = gramian * torch.outer(inverse_norm, inverse_norm)
+        beta = pseudo_solve(cosines, torch.ones_like(inverse_norm))
+        # The squared length of what all gradients have in common; where there is none, its noise.
+        common = (cosines @ beta).sum()
+        return torch.where(common > _ROUNDING * len(gramian), beta * inverse_norm, 0)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from skhvae.moo._base import Weighting
+from skhvae.moo._quadratic import in_unit_gradients, nonnegative_quadratic
 
 __all__ = ["MGDA"]
-
-# Relative ridge on the cosines: makes the factorisation exist when gradients are linearly dependent.
-_RIDGE = 1e-9
 
 
 class MGDA(Weighting):
@@ -21,9 +17,8 @@ class MGDA(Weighting):
     .. math:: \min_w\ w^\top G\, w \quad \text{s.t. } w \ge 0,\ \textstyle\sum_d w_d = 1
 
     The conditions of optimality are those of :math:`\min_{u \ge 0} \tfrac12 u^\top G u - \mathbf
-    1^\top u` with :math:`w = u / \sum_d u_d`: a non-negative least-squares problem, solved to the
-    end by SciPy instead of approached by Frank-Wolfe steps, in variables scaled to unit gradients
-    so that large ratios of norms do no harm.
+    1^\top u` with :math:`w = u / \sum_d u_d`, which is solved to the end instead of approached by
+    Frank-Wolfe steps. No feature gets worse along it, and the shortest gradient weighs most.
 
     Examples
     --------
@@ -34,15 +29,6 @@ class MGDA(Weighting):
     """
 
     def weights(self, gramian: Tensor) -> Tensor:
-        # By torch up to the non-negative least squares: NumPy's threads would wait for torch's.
-        gramian, device = gramian.cpu(), gramian.device
-        norms = gramian.diagonal().sqrt()
-        cosines = gramian / torch.outer(norms, norms) + _RIDGE * torch.eye(len(norms))
-        shortest = norms.min() / norms
-        values, vectors = torch.linalg.eigh(cosines)
-        roots = values.clamp(min=_RIDGE).sqrt()
-        factor = roots.unsqueeze(1) * vectors.T  # factorᵀ factor = cosines
-        target = vectors.T @ shortest / roots  # factorᵀ target = shortest
-        solution, _ = nnls(factor.numpy(), target.numpy(), maxiter=30 * len(norms))
-        weights = torch.from_numpy(solution).to(gramian) / norms
-        return (weights / weights.sum()).to(device)
+        cosines, norms = in_unit_gradients(gramian)
+        weights = nonnegative_quadratic(cosines, norms.min() / norms) / norms
+        return weights / weights.sum()

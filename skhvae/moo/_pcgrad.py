@@ -29,16 +29,10 @@ class PCGrad(Weighting):
 
     separable = True
 
-    def __init__(self):
-        self._generator = None
-
-    def reset(self, generator: torch.Generator | None = None) -> None:
-        self._generator = generator
-
     def weights(self, gramian: Tensor) -> Tensor:
         n_features = len(gramian)
         keys = torch.rand(
-            gramian.shape, generator=self._generator, device=gramian.device, dtype=gramian.dtype
+            gramian.shape, generator=self.generator, device=gramian.device, dtype=gramian.dtype
         )
         order = keys.argsort(dim=1)  # row d: the order in which feature d meets the others
         itself = torch.arange(n_features, device=gramian.device)

@@ -9,11 +9,15 @@ from torch.nn.functional import linear
 from skhvae.moo import (
     STRATEGIES,
     HeadLayout,
+    PackedGradients,
+    StackedGradients,
+    StatefulWeighting,
     Sum,
-    _block,
+    _gradients,
     as_strategy,
     feature_gramian,
     feature_jacobian,
+    impartial_fork,
     impartial_linear,
 )
 
@@ -75,9 +79,13 @@ def problem(request):
     return Problem(request.param)
 
 
+# With more features than two, these draw.
+DRAWN = {"pcgrad", "gradvac", "random"}
+
+
 def ready(name, seed=0):
     strategy = as_strategy(name)
-    strategy.reset(torch.Generator().manual_seed(seed))
+    strategy.lend(torch.Generator().manual_seed(seed))
     return strategy
 
 
@@ -112,10 +120,11 @@ def test_heads_keep_their_own_gradients(problem, name):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_shared_gradient_is_the_strategys(problem, name):
     jacobian = problem.reference_jacobian()
-    expected = ready(name)(jacobian @ jacobian.T) @ jacobian
+    expected, _ = ready(name).reconcile(StackedGradients(jacobian))
     shared = problem.gradients(problem.impartial(ready(name)))[0]
     assert shared.shape == problem.h.shape
-    close(shared.flatten(), expected, 1e-7 if name == "mgda" else 1e-10)
+    # Some features lie on one line: programs with a tiny ridge amplify rounding in their Gramian.
+    close(shared.flatten(), expected, 1e-6)
 
 
 def test_equal_norm_spelt_out(problem):
@@ -130,13 +139,13 @@ def test_features_without_gradient(name):
     """They change nothing: the others' reconciled gradient is that of a model without them."""
     idle = Problem("mixed", without_gradient=[1, 3, 5])
     jacobian = idle.reference_jacobian()[[0, 2, 4]]
-    expected = ready(name)(jacobian @ jacobian.T) @ jacobian
+    expected, _ = ready(name).reconcile(StackedGradients(jacobian))
     shared = idle.gradients(idle.impartial(ready(name)))[0].flatten()
-    if name == "pcgrad":  # its random order differs; the gradient still is one of these features'
+    if name in DRAWN:  # other numbers are drawn; the gradient still is one of these features'
         solution = torch.linalg.lstsq(jacobian.T, shared).solution
         close(solution @ jacobian, shared)
     else:
-        close(shared, expected, 1e-7)
+        close(shared, expected, 1e-6)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -157,9 +166,9 @@ def test_gramian_by_its_cheaper_form(layout, monkeypatch):
     close(feature_jacobian(grad, problem.weight, problem.layout), expected)
 
     calls = []
-    by_feature = _block.feature_jacobian
+    by_feature = _gradients.feature_jacobian
     monkeypatch.setattr(
-        _block, "feature_jacobian", lambda *args: calls.append(1) or by_feature(*args)
+        _gradients, "feature_jacobian", lambda *args: calls.append(1) or by_feature(*args)
     )
     gramian = feature_gramian(grad, problem.weight, problem.layout)
     close(gramian, expected @ expected.T)
@@ -196,7 +205,9 @@ def test_float32_stays_float32():
     close(h.grad.double(), problem.gradients(problem.impartial(ready("equal-norm")))[0], 1e-5)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    "name", [name for name, s in STRATEGIES.items() if not issubclass(s, StatefulWeighting)]
+)
 def test_a_step_leaves_nothing_behind(name):
     """No tensor stays on strategy or layout: nothing to move between devices or to leak."""
     problem, strategy = Problem("mixed"), ready(name)
@@ -216,17 +227,103 @@ def test_layout():
     assert pairs.data_ptr() == packed.data_ptr()  # views: nothing is copied
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_cuda_equals_cpu(name):
+class Rows:
+    """Two ways to the same gradients: through packed heads, and collected one by one."""
+
+    def __init__(self, problem):
+        packed = linear(problem.h, problem.weight, problem.bias).requires_grad_()
+        (grad,) = torch.autograd.grad(problem.losses(packed[None]).sum(), packed)
+        grad = grad.reshape(-1, problem.layout.n_parameters)
+        self.packed = PackedGradients(grad, problem.weight, problem.layout, problem.h.shape)
+        self.stacked = StackedGradients(problem.reference_jacobian().view(-1, *problem.h.shape))
+
+
+def test_packed_and_stacked_gradients_are_the_same(problem):
+    rows, weights = Rows(problem), torch.linspace(-1, 2, problem.layout.n_features).double()
+    close(rows.packed.gramian, rows.stacked.gramian)
+    close(rows.packed.jacobian, rows.stacked.jacobian)
+    close(rows.packed.combined(weights), rows.stacked.combined(weights))
+    for ours, theirs in ((rows.packed, rows.stacked), (rows.stacked, rows.packed)):
+        close(
+            ours.scaled(weights).gramian,
+            theirs.scaled(weights).jacobian @ ours.scaled(weights).jacobian.T,
+        )
+    assert rows.packed.combined(weights).shape == problem.h.shape
+
+
+@pytest.mark.parametrize("strategy", [None, "sum", "equal-norm", "imtl-g", "graddrop"])
+def test_fork_is_the_general_block(problem, strategy):
+    """Heads of any form; these are packed ones taken apart."""
+
+    def forked(h, weight, bias):
+        branches = impartial_fork(h, problem.layout.n_features, strategy and ready(strategy))
+        parts = [
+            linear(branches[d], weight[problem.layout.owner == d], bias[problem.layout.owner == d])
+            for d in range(problem.layout.n_features)
+        ]
+        return torch.cat(parts, dim=-1)
+
+    packed = problem.gradients(problem.impartial(strategy and ready(strategy)))
+    for ours, expected in zip(problem.gradients(forked), packed, strict=True):
+        close(ours, expected, 1e-9)
+
+
+def test_no_bias():
     problem = Problem("mixed")
-    expected = problem.gradients(problem.impartial(as_strategy(name)))[0]
+    problem.bias = torch.zeros_like(problem.bias)
+    expected = problem.gradients(problem.impartial(ready("imtl-g")))
+
+    def without(h, weight, bias):
+        return impartial_linear(h, weight, None, problem.layout, ready("imtl-g")) + 0 * bias
+
+    for ours, theirs in zip(problem.gradients(without)[:2], expected[:2], strict=True):
+        close(ours, theirs)
+
+
+def test_parameters_held_constant_get_nothing():
+    problem = Problem("mixed")
+    h = problem.h.clone().requires_grad_()
+    packed = impartial_linear(h, problem.weight, problem.bias, problem.layout, ready("equal-norm"))
+    problem.losses(packed[None]).sum().backward()
+    close(h.grad, problem.gradients(problem.impartial(ready("equal-norm")))[0])
+
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+
+
+def on_cuda(problem):
     problem.h, problem.weight, problem.bias, problem.size = (
         x.cuda() for x in (problem.h, problem.weight, problem.bias, problem.size)
     )
     problem.layout.to("cuda")
-    actual = problem.gradients(problem.impartial(as_strategy(name)))[0].cpu()
-    if name == "pcgrad":  # another device draws other orders
+    return problem
+
+
+@cuda
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_cuda_equals_cpu(name):
+    problem = Problem("mixed")
+    expected = problem.gradients(problem.impartial(as_strategy(name)))[0]
+    actual = on_cuda(problem).gradients(problem.impartial(as_strategy(name)))[0].cpu()
+    if name in DRAWN or name == "graddrop":  # another device draws other numbers
         assert actual.norm().item() == pytest.approx(expected.norm().item())
     else:
-        close(actual, expected, 1e-7)
+        close(actual, expected, 1e-6)
+
+
+@cuda
+@pytest.mark.parametrize(
+    "name", ["sum", "equal-norm", "gradnorm", "nsgd", "imtl-g", "aligned-mtl", "random"]
+)
+def test_closed_forms_do_not_wait_for_the_device(name):
+    problem = on_cuda(Problem("mixed"))
+    strategy = as_strategy(name)
+    strategy.lend(torch.Generator("cuda").manual_seed(0))
+    gradients = Rows(problem).packed
+    strategy.reconcile(gradients)  # the first step may prepare
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        strategy.reconcile(gradients)
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
