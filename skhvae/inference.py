@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor
 
 from skhvae.models import VAE
 
-__all__ = ["HeldOutCells", "impute_rows", "latent_means", "point_estimates"]
+__all__ = ["HeldOutCells", "impute_rows", "latent_means", "log_predictive", "point_estimates"]
 
 _MOST_OUTPUTS = 2**23  # head outputs held at once, 64 MiB: a feature can have thousands of levels
 
@@ -31,7 +32,7 @@ def point_estimates(
     values : Tensor of shape (B, n_features)
         In model units, in-support fillers where not visible.
     visible : bool Tensor of shape (B, n_features)
-    points : Tensor of shape (S, latent_dim)
+    points : Tensor of shape (S, noise_dim)
         Standard-normal points.
     by_median : bool Tensor of shape (n_features,)
         Finite features to be estimated by the median level instead of the most probable one.
@@ -42,9 +43,9 @@ def point_estimates(
         In model units, or level codes.
     """
     posterior = model.encode(values, visible)
-    h = model.decode(posterior.at(points.unsqueeze(1)), posterior.state)
+    of_families = model.params(posterior.at(points.unsqueeze(1)), posterior)
     estimates, start = [], 0
-    for family, params in zip(model.heads.families, model.heads(h), strict=True):
+    for family, params in zip(model.heads.families, of_families, strict=True):
         stop = start + params.shape[-2]
         if family.finite:
             probs = family.probs(params).mean(0)
@@ -75,21 +76,56 @@ def impute_rows(
     Tensor of shape (n_rows, n_features)
         On the CPU.
     """
+
+    def estimate(model, points, values, visible):
+        return point_estimates(model, values, visible, points, by_median)
+
+    return _by_rows(estimate, model, points, values, visible, rows_at_once=rows_at_once)
+
+
+def _by_rows(function, model: VAE, points: Tensor, *of_rows: Tensor, rows_at_once=2048) -> Tensor:
+    """A function of model, points and rows, (B, n_features), in chunks and in float64; on the CPU."""
     device = points.device
     model = copy.deepcopy(model).double()
     n_outputs = len(points) * model.heads.layout.n_parameters
     rows_at_once = max(1, min(rows_at_once, _MOST_OUTPUTS // n_outputs))
-    estimates = torch.empty(values.shape, dtype=torch.float64)
-    for start in range(0, len(values), rows_at_once):
-        rows = slice(start, start + rows_at_once)
-        estimates[rows] = point_estimates(
-            model,
-            values[rows].to(device, torch.float64),
-            visible[rows].to(device),
-            points.double(),
-            by_median,
-        ).cpu()
-    return estimates
+    chunks = []
+    for rows in zip(*(tensor.split(rows_at_once) for tensor in of_rows), strict=True):
+        rows = (x.to(device, torch.float64 if x.is_floating_point() else None) for x in rows)
+        chunks.append(function(model, points.double(), *rows).cpu())
+    return torch.cat(chunks)
+
+
+def log_predictive(
+    model: VAE, values: Tensor, visible: Tensor, points: Tensor, rows_at_once: int = 2048
+) -> Tensor:
+    r"""Log predictive density of every cell given the row's visible ones, as :func:`point_estimates`
+    predicts it: :math:`\log \frac1S \sum_s p(x_d \mid z_s)`.
+
+    Parameters
+    ----------
+    model : VAE
+    values : Tensor of shape (n_rows, n_features)
+        In model units: the truth.
+    visible : bool Tensor of shape (n_rows, n_features)
+        What the encoder sees of it.
+    points : Tensor of shape (S, noise_dim)
+    rows_at_once : int
+
+    Returns
+    -------
+    float64 Tensor of shape (n_rows, n_features)
+        Nats in model units, on the CPU.
+    """
+
+    @torch.no_grad()
+    def density(model, points, values, visible):
+        posterior = model.encode(values, visible)
+        params = model.params(posterior.at(points.unsqueeze(1)), posterior)
+        of_points = model.heads.log_prob(params, values)
+        return of_points.logsumexp(0) - math.log(len(points))
+
+    return _by_rows(density, model, points, values, visible, rows_at_once=rows_at_once)
 
 
 @torch.no_grad()
@@ -128,7 +164,7 @@ class HeldOutCells:
 
         The posterior mean stands for the posterior: a curve needs no more.
         """
-        centre = self.values.new_zeros(1, model.latent_dim)
+        centre = self.values.new_zeros(1, model.noise_dim)
         estimates = torch.cat(
             [
                 point_estimates(model, values, visible, centre, self.by_median)

@@ -7,22 +7,44 @@ import torch
 from small_problem import build, encode, small_problem
 
 from skhvae.evaluation import imputation_errors
-from skhvae.inference import HeldOutCells, impute_rows, latent_means, point_estimates
-from skhvae.models import MODELS
+from skhvae.inference import (
+    HeldOutCells,
+    impute_rows,
+    latent_means,
+    log_predictive,
+    point_estimates,
+)
+from skhvae.models import CVAE, MODELS
 
 
 @pytest.fixture(params=MODELS)
 def problem(request):
     """A model whose estimates differ from row to row, though it has learned nothing."""
     problem = small_problem(MODELS[request.param])
-    with torch.no_grad():
-        problem.model.heads.linear.weight *= 3
+    sharpen(problem.model)
     return problem
+
+
+def sharpen(model, times=3.0):
+    """Make its heads depend more on what they see."""
+    model.eval()
+    with torch.no_grad():
+        for name, parameter in model.heads.named_parameters():
+            if "bias" not in name:
+                parameter *= times
 
 
 def points(model, n_points=5):
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(n_points, model.latent_dim, generator=generator)
+    return torch.randn(n_points, model.noise_dim, generator=generator)
+
+
+def params_at(problem, noise):
+    """Raw parameters of all rows at one point."""
+    model = problem.model
+    with torch.no_grad():
+        posterior = model.encode(problem.values, problem.observed)
+        return model.params(posterior.at(noise.expand(len(problem.values), -1)), posterior)
 
 
 def impute(problem, rows=slice(None), **options):
@@ -71,9 +93,7 @@ def test_estimates_are_those_of_the_mixture_over_points(problem):
     """The mean of numeric features, the most probable or the median level of finite ones."""
     model, noise = problem.model, points(problem.model)
     actual = point_estimates(model, problem.values, problem.observed, noise, problem.by_median)
-    with torch.no_grad():
-        q = model.encode(problem.values, problem.observed)
-        params = [model.heads(model.decode(q.mean + q.log_scale.exp() * e, q.state)) for e in noise]
+    params = [params_at(problem, of_point) for of_point in noise]
     feature = 0
     for family, *each in zip(model.heads.families, *params, strict=True):
         for own in range(each[0].shape[1]):
@@ -96,7 +116,7 @@ def test_estimates_are_those_of_the_mixture_over_points(problem):
 def test_mode_and_median_differ():
     table = pd.DataFrame({"grade": pd.Categorical(list("abc") * 10, ordered=True)})
     encoder, values, observed = encode(table)
-    model = build(encoder, values, observed)
+    model = build(encoder, values, observed, CVAE)
     with torch.no_grad():
         model.heads.linear.weight.zero_()
         model.heads.linear.bias.copy_(torch.tensor([0.4, 0.25, 0.35]).log())
@@ -111,6 +131,24 @@ def test_cells_that_are_not_visible_have_no_influence(problem):
     expected = impute(problem)
     problem.values = torch.where(problem.observed, problem.values, problem.values.flip(0))
     assert torch.equal(impute(problem), expected)
+
+
+def test_density_is_that_of_the_mixture_over_points(problem):
+    noise = points(problem.model).double()
+    actual = log_predictive(problem.model, problem.values, problem.observed, noise)
+    problem.model.double()
+    problem.values = problem.values.double()
+    each = [problem.model.heads.log_prob(params_at(problem, e), problem.values) for e in noise]
+    mixture = np.mean([density.exp().numpy() for density in each], axis=0)
+    np.testing.assert_allclose(actual, np.log(mixture), rtol=1e-9)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 50])
+def test_density_does_not_depend_on_chunks(problem, rows_at_once):
+    arguments = problem.model, problem.values, problem.observed, points(problem.model)
+    whole = log_predictive(*arguments)
+    chunked = log_predictive(*arguments, rows_at_once=rows_at_once)
+    torch.testing.assert_close(chunked, whole, rtol=0, atol=1e-12)
 
 
 def test_latent_means(problem):
@@ -129,8 +167,7 @@ def test_held_out_errors_are_those_of_the_evaluation(model):
     table = problem.complete.drop(columns="count_1")  # its estimates would be rounded
     encoder, values, observed = encode(table)
     network = build(encoder, values, observed, model)
-    with torch.no_grad():
-        network.heads.linear.weight *= 3
+    sharpen(network, 1.5)  # the table would clip estimates beyond its range
     chance = torch.rand(values.shape, generator=torch.Generator().manual_seed(0))
     held = chance < 0.4
     held[:, 3] = False  # a feature without held-out cells
@@ -139,7 +176,7 @@ def test_held_out_errors_are_those_of_the_evaluation(model):
     cells = HeldOutCells(values, ~held, held, by_median, finite, encoder.error_scales())
     errors = cells.errors(network)
 
-    centre = torch.zeros(1, network.latent_dim)
+    centre = torch.zeros(1, network.noise_dim)
     estimates = point_estimates(network, values, ~held, centre, by_median)
     hidden = encoder.in_table_order(held)
     imputed = encoder.decode(estimates.numpy(), table, hidden, keep_empty=True)

@@ -1,8 +1,9 @@
-"""Encoder, trunk, packed heads and prior: the networks, from visible cells to raw parameters."""
+"""Encoder, trunk, heads and prior: the networks, from visible cells to raw parameters."""
 
 from skhvae.models._heads import Heads
+from skhvae.models._hivae import HIVAE, MixturePosterior
 from skhvae.models._vae import CVAE, VAE, Posterior
 
-__all__ = ["CVAE", "MODELS", "VAE", "Heads", "Posterior"]
+__all__ = ["CVAE", "HIVAE", "MODELS", "VAE", "Heads", "MixturePosterior", "Posterior"]
 
-MODELS = {"cvae": CVAE, "vae": VAE}
+MODELS = {"cvae": CVAE, "vae": VAE, "hivae": HIVAE}

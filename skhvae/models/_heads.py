@@ -1,4 +1,4 @@
-"""Packed heads: one linear layer from h to every feature's raw parameters, and back impartially."""
+"""Heads: from the shared representation to every feature's raw parameters, and back impartially."""
 
 from __future__ import annotations
 
@@ -9,37 +9,33 @@ from torch import Tensor, nn
 
 from skhvae.likelihoods import Likelihood
 from skhvae.models._blocks import linear
-from skhvae.moo import HeadLayout, Weighting, impartial_linear
+from skhvae.moo import HeadLayout, Strategy, impartial_linear
 
-__all__ = ["Heads"]
+__all__ = ["Heads", "PackedHeads"]
 
 
 class Heads(nn.Module):
-    """All features' heads and likelihoods.
+    """The features' likelihoods, side by side in packed order.
 
     Parameters
     ----------
     likelihoods : sequence of (Likelihood, int)
         A prepared family and how many features it models, in packed order.
-    width : int
-        Size H of the shared representation.
-    generator : torch.Generator
+
+    Attributes
+    ----------
+    layout : HeadLayout
+        Which raw parameters belong to which feature.
     """
 
-    def __init__(
-        self, likelihoods: Sequence[tuple[Likelihood, int]], width: int, generator: torch.Generator
-    ):
+    def __init__(self, likelihoods: Sequence[tuple[Likelihood, int]]):
         super().__init__()
         self.families = nn.ModuleList(family for family, _ in likelihoods)
         self.layout = HeadLayout([(n, family.n_parameters) for family, n in likelihoods])
-        self.linear = linear(width, self.layout.n_parameters, generator, gain=0.1)
-        with torch.no_grad():  # training starts at the features' marginal distributions
-            self.linear.bias.copy_(torch.cat([f.initial.flatten() for f in self.families]))
 
-    def forward(self, h: Tensor, strategy: Weighting | None = None) -> list[Tensor]:
-        """h (..., H) -> raw parameters (..., n_features, n_parameters), one tensor a family."""
-        packed = impartial_linear(h, self.linear.weight, self.linear.bias, self.layout, strategy)
-        return self.layout.split(packed)
+    def marginals(self) -> Tensor:
+        """Raw parameters of the features' marginal distributions, (P,): where training starts."""
+        return torch.cat([family.initial.flatten() for family in self.families])
 
     def _each(self, params: Sequence[Tensor], values: Tensor):
         sizes = [n for n, _ in self.layout.groups]
@@ -54,7 +50,35 @@ class Heads(nn.Module):
         each = self._each(params, values)
         return torch.cat([family.log_prob(p, v) for family, p, v in each], dim=-1)
 
-    def _apply(self, fn, recurse=True):  # the layout's index follows the parameters' device
+    def _apply(self, fn, recurse=True):  # the layouts' indices follow the parameters' device
         super()._apply(fn, recurse)
-        self.layout.to(self.linear.weight.device)
+        device = next(self.parameters()).device
+        for part in vars(self).values():
+            if isinstance(part, HeadLayout):
+                part.to(device)
         return self
+
+
+class PackedHeads(Heads):
+    r"""All heads as one linear layer, :math:`\eta = h W^\top + b`.
+
+    Parameters
+    ----------
+    likelihoods : sequence of (Likelihood, int)
+    width : int
+        Size H of the shared representation.
+    generator : torch.Generator
+    """
+
+    def __init__(
+        self, likelihoods: Sequence[tuple[Likelihood, int]], width: int, generator: torch.Generator
+    ):
+        super().__init__(likelihoods)
+        self.linear = linear(width, self.layout.n_parameters, generator, gain=0.1)
+        with torch.no_grad():
+            self.linear.bias.copy_(self.marginals())
+
+    def forward(self, h: Tensor, at_h: Strategy | None = None) -> list[Tensor]:
+        """h (..., H) -> raw parameters (..., n_features, n_parameters), one tensor a family."""
+        packed = impartial_linear(h, self.linear.weight, self.linear.bias, self.layout, at_h)
+        return self.layout.split(packed)

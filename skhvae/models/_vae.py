@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +13,18 @@ from torch import Tensor, nn
 from skhvae.likelihoods import Likelihood
 from skhvae.models._blocks import Dropout, ResidualBlock, linear
 from skhvae.models._embedding import InputEmbedding
-from skhvae.models._heads import Heads
+from skhvae.models._heads import Heads, PackedHeads
+from skhvae.moo import Impartiality
 
 __all__ = ["CVAE", "VAE", "Posterior"]
 
 # Posterior scales between e^-6 and e^3 prior scales.
-_LOG_SCALE_RANGE = (-6.0, 3.0)
+LOG_SCALE_RANGE = (-6.0, 3.0)
 
 
 @dataclass
 class Posterior:
-    """q(z | visible cells): a diagonal normal, and the encoder's last state.
+    """q(z | visible cells): a diagonal normal, beside the prior N(0, I); and the encoder's last state.
 
     Attributes
     ----------
@@ -37,10 +40,21 @@ class Posterior:
         """Points mean + scale * noise, for noise (..., B, latent_dim)."""
         return self.mean + self.log_scale.exp() * noise
 
-    def kl(self) -> Tensor:
-        """KL(q || N(0, I)) of every row, (B,), nats."""
+    def kl(self, points: Tensor) -> Tensor:
+        """KL(q || prior) of every row, (B,), nats; `points` (B, latent size) are draws of :meth:`at`, for
+        those parts of it that have no closed form."""
         variance = (2 * self.log_scale).exp()
         return 0.5 * (self.mean**2 + variance - 1 - 2 * self.log_scale).sum(-1)
+
+    def log_ratio(self, points: Tensor) -> Tensor:
+        """log q(z | visible) - log p(z) at points (..., B, latent_dim), (..., B), nats."""
+        standardised = (points - self.mean) / self.log_scale.exp()
+        return (0.5 * (points**2 - standardised**2) - self.log_scale).sum(-1)
+
+    def detach(self) -> Posterior:
+        """The same as constants: no gradient reaches the encoder through it."""
+        parts = {name: value.detach() for name, value in vars(self).items()}
+        return replace(self, **parts)
 
 
 class VAE(nn.Module):
@@ -64,7 +78,16 @@ class VAE(nn.Module):
         In the residual blocks, while training.
     generator : torch.Generator
         On the CPU; initial weights come from it.
+
+    Attributes
+    ----------
+    has_density : bool
+        Whether the posterior has a density at its points, as importance weights need it.
+    noise_dim : int
+        How many standard-normal numbers make a point of the posterior.
     """
+
+    has_density: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -84,21 +107,43 @@ class VAE(nn.Module):
         self.encoder = nn.Sequential(
             *(ResidualBlock(width, dropout, generator) for _ in range(depth)), nn.LayerNorm(width)
         )
-        self.posterior = linear(width, 2 * latent_dim, generator, gain=0.3)
+        self._build_latent(width, latent_dim, generator)
         self.trunk = nn.Sequential(
             linear(self._decoder_inputs(width, latent_dim), width, generator),
             *(ResidualBlock(width, dropout, generator) for _ in range(depth)),
             nn.LayerNorm(width),
         )
-        self.heads = Heads(likelihoods, width, generator)
+        self.heads = self._build_heads(likelihoods, width, generator)
+
+    def _build_latent(self, width: int, latent_dim: int, generator: torch.Generator) -> None:
+        self.noise_dim = latent_dim
+        self.posterior = linear(width, 2 * latent_dim, generator, gain=0.3)
+
+    def _build_heads(self, likelihoods, width: int, generator: torch.Generator) -> Heads:
+        return PackedHeads(likelihoods, width, generator)
 
     @staticmethod
     def _decoder_inputs(width: int, latent_dim: int) -> int:
         return latent_dim
 
+    def anneal(self, progress: float) -> None:
+        """Told, before every step, the share of the training that is done."""
+
     def visible_weight(self, progress: float) -> float:
         """What a visible cell's loss counts after a share of the training, beside 1 for a hidden one."""
         return 1.0
+
+    @contextmanager
+    def held_constant(self):
+        """What is computed inside passes gradients through, and none to the parameters."""
+        trainable = [p for p in self.parameters() if p.requires_grad]
+        try:
+            for parameter in trainable:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in trainable:
+                parameter.requires_grad_(True)
 
     def lend(self, generator: torch.Generator | None) -> None:
         """Give the dropout layers their source of randomness, or take it back."""
@@ -110,11 +155,33 @@ class VAE(nn.Module):
         """The posterior of z given the visible cells of (B, n_features) values."""
         state = self.encoder(self.embedding(values, visible))
         mean, log_scale = self.posterior(state).chunk(2, dim=-1)
-        return Posterior(mean, log_scale.clamp(*_LOG_SCALE_RANGE), state)
+        return Posterior(mean, log_scale.clamp(*LOG_SCALE_RANGE), state)
 
     def decode(self, z: Tensor, state: Tensor) -> Tensor:
         """Latent points (..., B, latent_dim) -> shared representation h (..., B, H)."""
         return self.trunk(z)
+
+    def params(
+        self, points: Tensor, posterior: Posterior, impartiality: Impartiality | None = None
+    ) -> list[Tensor]:
+        """Raw parameters of all features at points of the posterior.
+
+        Parameters
+        ----------
+        points : Tensor of shape (..., B, latent_dim)
+            As :meth:`Posterior.at` gives them.
+        posterior : Posterior
+        impartiality : Impartiality or None
+            The block "h" of it reconciles the features' gradients on the way back; None is plain
+            backpropagation.
+
+        Returns
+        -------
+        list of Tensor of shape (..., B, n_features, n_parameters)
+            One a family.
+        """
+        h = self.decode(points, posterior.state)
+        return self.heads(h, impartiality and impartiality.at("h"))
 
 
 class CVAE(VAE):

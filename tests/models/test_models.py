@@ -2,28 +2,39 @@
 
 import copy
 import pickle
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_problem import build, encode, small_problem
+from small_problem import (
+    PLAIN,
+    WITH_DENSITY,
+    build,
+    encode,
+    seeded,
+    small_problem,
+)
+from small_problem import batch as batch_of
 from torch.distributions import Normal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import skhvae.models
-from skhvae.likelihoods import Normal as NormalLikelihood
-from skhvae.models import CVAE, MODELS, VAE, Posterior
+from skhvae.models import MODELS, VAE, Posterior
 from skhvae.models._blocks import ResidualBlock
-from skhvae.moo import as_strategy
+from skhvae.moo import HeadLayout, Impartiality, as_strategy
 from skhvae.objectives import ELBO
 
 
 @pytest.fixture(params=MODELS)
 def problem(request):
-    plain = NormalLikelihood(beta_nll=0.0)  # without the default's reweighting of gradients
-    kinds = ("real", "positive", "count", "datetime")
-    return small_problem(MODELS[request.param], likelihoods=dict.fromkeys(kinds, plain))
+    return small_problem(MODELS[request.param], likelihoods=PLAIN)
+
+
+@pytest.fixture(params=[True, False], ids=["training", "evaluating"])
+def mode(request):
+    return request.param
 
 
 def exchanged(values, cells):
@@ -31,8 +42,14 @@ def exchanged(values, cells):
     return torch.where(cells, values.flip(0), values)
 
 
-def seeded():
-    return torch.Generator().manual_seed(0)
+def points_of(problem, posterior, *leading):
+    """Points of the posterior, the same in every call; the rows of the table by default."""
+    shape = *(leading or (len(posterior.state),)), problem.model.noise_dim
+    return posterior.at(torch.randn(shape, generator=seeded(), dtype=posterior.state.dtype))
+
+
+def tensors(posterior):
+    return {name: x for name, x in vars(posterior).items() if torch.is_tensor(x)}
 
 
 def test_registered_models_are_public():
@@ -46,8 +63,8 @@ def test_cells_that_are_not_visible_have_no_influence(problem):
     other = exchanged(problem.values, ~visible)
     assert not torch.equal(other, problem.values)
     before, after = (problem.model.encode(v, visible) for v in (problem.values, other))
-    for part in ("mean", "log_scale", "state"):
-        assert torch.equal(getattr(before, part), getattr(after, part))
+    for part, expected in tensors(before).items():
+        assert torch.equal(getattr(after, part), expected), part
 
 
 def test_every_visible_cell_has_an_influence(problem):
@@ -62,14 +79,31 @@ def test_every_visible_cell_has_an_influence(problem):
             assert (other - base).abs().max() > 1e-3, f"{name} is not seen"
 
 
-def test_a_row_does_not_depend_on_the_rows_beside_it(problem):
-    model = problem.model.double()
-    values = problem.values.double()
-    whole = model.encode(values, problem.observed).mean
-    order = torch.randperm(len(values), generator=seeded())[:20]
-    torch.testing.assert_close(
-        model.encode(values[order], problem.observed[order]).mean, whole[order]
-    )
+def test_a_row_does_not_depend_on_the_rows_beside_it(problem, mode):
+    model, values = problem.model.double().train(mode), problem.values.double()
+    rows = torch.randperm(len(values), generator=seeded())[:20]
+    noise = torch.randn(len(values), model.noise_dim, generator=seeded(), dtype=torch.float64)
+
+    def outputs(rows):
+        posterior = model.encode(values[rows], problem.observed[rows])
+        points = posterior.at(noise[rows])
+        return points, posterior.kl(points), *model.params(points, posterior)
+
+    for some, whole in zip(outputs(rows), outputs(slice(None)), strict=True):
+        torch.testing.assert_close(some, whole[rows], rtol=1e-12, atol=1e-12)
+
+
+# The posterior
+
+
+def test_points_are_made_of_standard_normal_numbers(problem, mode):
+    """The first latent_dim of them are of z; without noise they are its mean."""
+    posterior = problem.model.train(mode).encode(problem.values, problem.observed)
+    centre = posterior.at(torch.zeros(len(problem.values), problem.model.noise_dim))
+    assert centre.shape == (len(problem.values), problem.model.noise_dim)
+    assert posterior.mean.shape == (len(problem.values), problem.model.latent_dim)
+    if not mode:
+        assert torch.equal(centre[:, : problem.model.latent_dim], posterior.mean)
 
 
 def test_posterior_points_have_the_posteriors_moments():
@@ -83,33 +117,153 @@ def test_posterior_points_have_the_posteriors_moments():
 def test_kl_is_torchs():
     mean, log_scale = torch.randn(2, 7, 4, generator=seeded())
     expected = kl_divergence(Normal(mean, log_scale.exp()), Normal(0.0, 1.0)).sum(-1)
-    torch.testing.assert_close(Posterior(mean, log_scale, None).kl(), expected)
+    posterior = Posterior(mean, log_scale, None)
+    torch.testing.assert_close(posterior.kl(posterior.mean), expected)
+
+
+def test_log_ratio_is_torchs():
+    mean, log_scale, points = torch.randn(3, 7, 4, generator=seeded())
+    expected = Normal(mean, log_scale.exp()).log_prob(points) - Normal(0.0, 1.0).log_prob(points)
+    torch.testing.assert_close(Posterior(mean, log_scale, None).log_ratio(points), expected.sum(-1))
+
+
+def test_kl_is_one_number_a_row_and_not_negative(problem, mode):
+    posterior = problem.model.train(mode).encode(problem.values, problem.observed)
+    kl = posterior.kl(points_of(problem, posterior))
+    assert kl.shape == (len(problem.values),)
+    assert (kl > 0).all()
+
+
+@pytest.mark.parametrize("model", MODELS.values())
+def test_models_declare_whether_their_posterior_has_a_density(model):
+    problem = small_problem(model)
+    posterior = problem.model.encode(problem.values, problem.observed)
+    assert hasattr(posterior, "log_ratio") == model.has_density
+
+
+@pytest.mark.parametrize("model", WITH_DENSITY.values())
+def test_kl_is_the_mean_log_ratio(model):
+    problem = batch_of(model)
+    with torch.no_grad():
+        posterior = problem.model.encode(problem.values, problem.visible)
+        points = points_of(problem, posterior, 50_000, len(problem.values))
+        ratios, kl = posterior.log_ratio(points), posterior.kl(points[0])
+    error = ratios.std(0) / len(ratios) ** 0.5
+    assert ((ratios.mean(0) - kl).abs() < 5 * error).all()
+    assert error.max() < 0.1 * kl.min()  # or the test shows nothing
+
+
+@pytest.mark.parametrize("model", WITH_DENSITY.values())
+def test_log_ratio_takes_any_number_of_points(model):
+    problem = batch_of(model)
+    posterior = problem.model.encode(problem.values, problem.visible)
+    points = points_of(problem, posterior, 4, 3, len(problem.values))
+    ratios = posterior.log_ratio(points)
+    assert ratios.shape == (4, 3, len(problem.values))
+    torch.testing.assert_close(ratios[2, 1], posterior.log_ratio(points[2, 1]))
 
 
 def test_posterior_stays_finite_for_absurd_weights(problem):
     with torch.no_grad():
         problem.model.posterior.weight *= 1e4
     posterior = problem.model.encode(problem.values, problem.observed)
-    assert posterior.kl().isfinite().all()
-    assert (posterior.log_scale.exp() > 0).all()
+    points = points_of(problem, posterior)
+    assert points.isfinite().all()
+    assert posterior.kl(points).isfinite().all()
 
 
-def test_decoder_takes_any_number_of_points(problem):
-    posterior = problem.model.encode(problem.values, problem.observed)
-    noise = torch.randn(4, 1, problem.model.latent_dim, generator=seeded())
-    points = posterior.at(noise)
-    h = problem.model.decode(points, posterior.state)
-    assert h.shape[:-1] == (4, len(problem.values))
-    torch.testing.assert_close(h[2], problem.model.decode(points[2], posterior.state))
+def test_posterior_is_never_a_single_point(problem, mode):
+    """For absurd weights the scale of z still is a positive number."""
+    model, latent = problem.model.double().train(mode), problem.model.latent_dim
+    with torch.no_grad():
+        model.posterior.weight *= 1e4
+    posterior = model.encode(problem.values.double(), problem.observed)
+    noise = torch.zeros(2, len(problem.values), model.noise_dim, dtype=torch.float64)
+    noise[1, :, :latent] = 1
+    centre, away = posterior.at(noise)[..., :latent]
+    assert (away > centre).all()
 
 
-@pytest.mark.parametrize(("model", "conditional"), [(VAE, False), (CVAE, True)])
-def test_only_the_conditional_decoder_sees_the_encoders_state(model, conditional):
-    problem = small_problem(model)
+def test_a_detached_posterior_gives_the_same_as_constants(problem, mode):
+    posterior = problem.model.train(mode).encode(problem.values, problem.observed)
+    constant = posterior.detach()
+    assert type(constant) is type(posterior)
+    points = points_of(problem, constant)
+    assert torch.equal(points, points_of(problem, posterior))
+    assert torch.equal(constant.kl(points), posterior.kl(points))
+    assert not any(x.requires_grad for x in (points, *tensors(constant).values()))
+    assert posterior.mean.requires_grad
+
+
+# The decoder
+
+
+def test_decoder_takes_any_number_of_points(problem, mode):
+    model = problem.model.train(mode)
+    posterior = model.encode(problem.values, problem.observed)
+    points = points_of(problem, posterior, 4, len(problem.values))
+    whole, one = (model.params(z, posterior) for z in (points, points[2]))
+    for family, params, alone in zip(model.heads.families, whole, one, strict=True):
+        assert params.shape[:2] == (4, len(problem.values))
+        assert params.shape[3] == family.n_parameters
+        torch.testing.assert_close(params[2], alone)
+
+
+SEES_STATE = {"cvae": True, "vae": False, "hivae": False}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_only_the_conditional_decoder_sees_the_encoders_state(name):
+    problem = small_problem(MODELS[name])
     posterior = problem.model.encode(problem.values, problem.observed)
     z = posterior.mean
     here, there = (problem.model.decode(z, s) for s in (posterior.state, posterior.state.flip(0)))
-    assert torch.equal(here, there) != conditional
+    assert torch.equal(here, there) != SEES_STATE[name]
+
+
+def test_impartiality_changes_no_parameter_of_a_distribution(problem, mode):
+    posterior = problem.model.train(mode).encode(problem.values, problem.observed)
+    points = points_of(problem, posterior)
+    plain, ours = (
+        problem.model.params(points, posterior, blocks)
+        for blocks in (None, Impartiality(as_strategy("mgda")))
+    )
+    for expected, params in zip(plain, ours, strict=True):
+        assert torch.equal(params, expected)
+
+
+def test_parameters_held_constant_pass_gradients_through(problem):
+    model = problem.model
+    posterior = model.encode(problem.values, problem.observed)
+    points = points_of(problem, posterior).detach().requires_grad_()
+    with model.held_constant():
+        params = model.params(points, posterior.detach())
+    sum(p.sum() for p in params).backward()
+    assert points.grad.any()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_parameters_are_held_constant_for_a_while(problem):
+    """Afterwards they are as before, whatever happened in between."""
+    model = problem.model
+    model.embedding.levels.requires_grad_(False)
+    before = [p.requires_grad for p in model.parameters()]
+    with suppress(KeyboardInterrupt), model.held_constant():
+        assert not any(p.requires_grad for p in model.parameters())
+        raise KeyboardInterrupt
+    assert [p.requires_grad for p in model.parameters()] == before
+    assert set(before) == {True, False}
+
+
+def test_what_was_computed_before_parameters_were_held_constant_still_reaches_them(problem):
+    model = problem.model
+    posterior = model.encode(problem.values, problem.observed)
+    params = model.params(points_of(problem, posterior), posterior)
+    with model.held_constant():
+        pass
+    sum(p.square().sum() for p in params).backward()
+    for part in (model.encoder, model.trunk, model.heads):
+        assert all(p.grad.any() for p in part.parameters())
 
 
 def test_visible_cells_count_at_most_as_much_as_hidden_ones(problem):
@@ -117,10 +271,32 @@ def test_visible_cells_count_at_most_as_much_as_hidden_ones(problem):
     assert all(0 <= weight <= 1 for weight in weights)
 
 
+def test_annealing_acts_in_training_alone(problem):
+    model = problem.model.eval()
+    expected = output(model, problem)
+    for progress in (0.0, 0.3, 1.0):
+        model.anneal(progress)
+        assert torch.equal(output(model, problem), expected)
+
+
+# The heads
+
+
+def entering_heads(problem):
+    """What the heads get to see of the rows: h, and for HI-VAE the component."""
+    seen = []
+    hook = problem.model.heads.register_forward_pre_hook(
+        lambda heads, args: seen.extend(x for x in args if torch.is_tensor(x))
+    )
+    output(problem.model, problem)
+    hook.remove()
+    return seen
+
+
 def test_heads_start_at_the_marginal_distributions(problem):
     """Where a row says nothing, h = 0, a cell's distribution is that of its column."""
     heads = problem.model.heads
-    params = heads(torch.zeros(1, heads.linear.in_features))
+    params = heads(*(torch.zeros_like(x[:1]) for x in entering_heads(problem)))
     start = 0
     for family, eta in zip(heads.families, params, strict=True):
         for own in range(eta.shape[-2]):
@@ -136,17 +312,25 @@ def test_heads_start_at_the_marginal_distributions(problem):
     assert start == len(problem.names)
 
 
-def test_untrained_heads_are_near_the_marginals(problem):
+def test_marginals_are_the_families_in_packed_order(problem):
     heads = problem.model.heads
-    typical = torch.randn(200, heads.linear.in_features, generator=seeded())
-    packed = torch.cat([part.flatten(1) for part in heads(typical)], dim=1)
-    assert (packed - heads.linear.bias).std(0).max() < 0.3
+    parts = heads.layout.split(heads.marginals())
+    for family, part in zip(heads.families, parts, strict=True):
+        assert torch.equal(part, family.initial)
+
+
+def test_untrained_heads_are_near_the_marginals(problem):
+    posterior = problem.model.encode(problem.values, problem.observed)
+    params = problem.model.params(points_of(problem, posterior, 20, 50), posterior)
+    packed = torch.cat([part.flatten(2) for part in params], dim=2)
+    away = packed - problem.model.heads.marginals()
+    assert away.square().mean((0, 1)).sqrt().max() < 0.5
 
 
 def test_losses_are_negative_log_likelihoods_in_packed_order(problem):
     posterior = problem.model.encode(problem.values, problem.observed)
     heads = problem.model.heads
-    params = heads(problem.model.decode(posterior.mean, posterior.state))
+    params = problem.model.params(points_of(problem, posterior), posterior)
     log_prob = heads.log_prob(params, problem.values)
     assert log_prob.shape == problem.values.shape
     torch.testing.assert_close(heads.losses(params, problem.values), -log_prob)
@@ -155,9 +339,12 @@ def test_losses_are_negative_log_likelihoods_in_packed_order(problem):
     assert changed.tolist() == [2]
 
 
+# Randomness and copies
+
+
 def test_dropout_acts_in_training_alone(problem):
     without, model = problem.model, small_problem(type(problem.model), dropout=0.5).model
-    expected = output(without, problem)
+    expected = output(without.eval(), problem)
     model.lend(seeded())
     model.train()
     first, second = output(model, problem), output(model, problem)
@@ -179,10 +366,10 @@ def test_dropout_keeps_the_mean():
 
 
 def output(model, problem):
+    """Raw parameters in the middle of the posterior."""
     posterior = model.encode(problem.values, problem.observed)
-    return torch.cat(
-        [p.flatten() for p in model.heads(model.decode(posterior.mean, posterior.state))]
-    )
+    centre = posterior.at(torch.zeros(len(problem.values), model.noise_dim))
+    return torch.cat([p.flatten() for p in model.params(centre, posterior)])
 
 
 @pytest.mark.parametrize(
@@ -198,7 +385,8 @@ def test_copies_give_the_same(problem, copied):
     expected = output(problem.model, problem)
     assert torch.equal(output(twin, problem), expected)
     with torch.no_grad():
-        twin.heads.linear.bias += 1
+        for parameter in twin.parameters():
+            parameter += 1
     assert torch.equal(output(problem.model, problem), expected)
 
 
@@ -222,10 +410,15 @@ def test_weights_come_from_the_generator_alone(problem):
     assert not torch.equal(output(other, problem), output(problem.model, problem))
 
 
-def test_packed_layout_follows_the_parameters_device(problem):
-    model = copy.deepcopy(problem.model)
-    assert model.to("meta").heads.layout.owner.device.type == "meta"
-    assert problem.model.heads.layout.owner.device.type == "cpu"
+def test_layouts_follow_the_parameters_device(problem):
+    model = copy.deepcopy(problem.model).to("meta")
+    for heads, device in ((model.heads, "meta"), (problem.model.heads, "cpu")):
+        layouts = [part for part in vars(heads).values() if isinstance(part, HeadLayout)]
+        assert heads.layout in layouts
+        assert all(layout.owner.device.type == device for layout in layouts)
+
+
+# Tables of other shapes
 
 
 @pytest.mark.parametrize("kinds", [["real_1"], ["nominal_1"], ["real_1", "count_1"], ["binary_1"]])
@@ -234,7 +427,8 @@ def test_tables_of_few_kinds(kinds, model):
     table = small_problem().complete[kinds]
     encoder, values, observed = encode(table)
     network = build(encoder, values, observed, model)
-    loss = ELBO(1.0)(network, values, observed, observed, as_strategy("equal-norm"), seeded())
+    blocks = Impartiality(as_strategy("equal-norm"))
+    loss = ELBO(1.0)(network, values, observed, observed, blocks, seeded())
     loss.total.backward()
     assert loss.features.shape == (len(kinds),)
     assert loss.total.isfinite()
@@ -254,19 +448,21 @@ class LargestTensor(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("strategy", ["equal-norm", "mgda"])
-def test_thousands_of_levels_cost_no_tensor_of_rows_levels_and_features(strategy):
+@pytest.mark.parametrize("model", MODELS.values())
+def test_thousands_of_levels_cost_no_tensor_of_rows_levels_and_features(model, strategy):
     n_levels, n_rows, n_others = 5000, 64, 12
     rng = np.random.default_rng(0)
     columns = {f"level {i}": rng.choice(list("abc"), n_levels) for i in range(n_others)}
     table = pd.DataFrame({"town": np.arange(n_levels).astype(str), **columns})
     encoder, values, observed = encode(table, feature_types={"town": "nominal"})
-    model = build(encoder, values, observed, width=16)
+    network = build(encoder, values, observed, model, width=16)
     batch, seen = values[:n_rows], observed[:n_rows]
-    with LargestTensor() as tensors:
-        loss = ELBO(1.0)(model, batch, seen, seen, as_strategy(strategy), seeded())
+    blocks = Impartiality(as_strategy(strategy))
+    with LargestTensor() as made:
+        loss = ELBO(1.0)(network, batch, seen, seen, blocks, seeded())
         loss.total.backward()
-    n_parameters = model.heads.layout.n_parameters
+    n_parameters = network.heads.layout.n_parameters
     assert n_parameters >= n_levels
     # One raw parameter for each row and level; neither one more axis of features nor a Gramian of
     # all levels.
-    assert n_rows * n_levels <= tensors.largest <= 1.5 * n_rows * n_parameters
+    assert n_rows * n_levels <= made.largest <= 1.5 * n_rows * n_parameters
