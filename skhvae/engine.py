@@ -15,10 +15,10 @@ import torch
 
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import imputation_errors
-from skhvae.inference import HeldOutCells, impute_rows, latent_means
+from skhvae.inference import HeldOutCells, impute_rows, latent_means, log_predictive
 from skhvae.models import VAE
-from skhvae.moo import Weighting
-from skhvae.objectives import ELBO
+from skhvae.moo import Impartiality, as_strategy
+from skhvae.objectives import Objective
 from skhvae.schedule import TrainingPlan
 from skhvae.training import TrainingRun, finish, train
 
@@ -38,10 +38,16 @@ class Recipe:
     latent_dim: int
     hidden_layer_sizes: tuple[int, ...]
     dropout: float
-    objective: ELBO
-    strategy: Weighting
+    objective: Objective
+    moo: object  # as the user gave it
     plan: TrainingPlan
     validation_fraction: float
+
+    @property
+    def architecture(self) -> dict:
+        """What a model cannot change any more once it is made."""
+        names = "model", "latent_dim", "hidden_layer_sizes", "dropout"
+        return {name: getattr(self, name) for name in names}
 
 
 class Engine:
@@ -58,54 +64,66 @@ class Engine:
     model : VAE or None
         None if no column has anything to learn.
     run : TrainingRun
+    impartiality : Impartiality or None
+        The strategies as training left them, with what they remember.
     """
 
     def __init__(self, encoder: TableEncoder, device: torch.device):
         self.encoder, self.device = encoder, device
         self.model: VAE | None = None
+        self.impartiality: Impartiality | None = None
         self.run = TrainingRun()
         self.held_out_errors: pd.DataFrame | None = None
 
-    def fit(self, table: pd.DataFrame, recipe: Recipe, seed: int, report=None) -> Engine:
-        """Learn the observed cells of `table`; some are held out to stop in time."""
-        values, observed = self.encoder.fit_encode(table)
+    def fit(
+        self,
+        table: pd.DataFrame,
+        recipe: Recipe,
+        seed: int,
+        report=None,
+        previous: Engine | None = None,
+    ) -> Engine:
+        """Learn the observed cells of `table`; some are held out to stop in time.
+
+        With a `previous` engine of the same encoder, training goes on from its model, and from what
+        its strategies remember if they are those of `recipe`.
+        """
+        encode = self.encoder.encode if previous else self.encoder.fit_encode
+        values, observed = encode(table)
+        self.recipe = recipe
         features = self.encoder.features
         host = torch.Generator().manual_seed(seed)
         generator = host
         if self.device.type != "cpu":
             generator = torch.Generator(self.device).manual_seed(seed)
-        half = torch.randn(_N_POINTS // 2, recipe.latent_dim, generator=host)
-        self._points = torch.cat([half, -half]).to(self.device)
+        self._latent_dim = recipe.latent_dim
         self._by_median = torch.tensor(
             [feature.type.estimate == "median" for feature in features], device=self.device
         )
-        if not features:
+        if not features or not observed.any():
+            self._take_over(previous)
             return self
         chance = torch.rand(observed.shape, generator=host)
         held = observed & (chance < recipe.validation_fraction)
         if torch.equal(held, observed):  # too few cells to spare any
             held = torch.zeros_like(observed)
         shown = observed & ~held
-        model = recipe.model(
-            [(group.likelihood, len(group.features)) for group in self.encoder.groups],
-            values,
-            observed,
-            self.encoder.n_symbols(),
-            recipe.latent_dim,
-            recipe.hidden_layer_sizes,
-            recipe.dropout,
-            host,
-        )
-        self.model = model.to(self.device)
-        recipe.strategy.reset(generator)
+        self._take_over(previous)
+        if self.model is None:
+            self.model = self._new_model(values, observed, host).to(self.device)
+        if self.impartiality is None:
+            self.impartiality = Impartiality(as_strategy(recipe.moo))
+        self.impartiality.lend(generator)
         loop = dict(
             objective=recipe.objective,
-            strategy=recipe.strategy,
+            impartiality=self.impartiality,
             plan=recipe.plan,
             generator=generator,
             names=_distinct_names(features),
             report=report,
         )
+        half = torch.randn(_N_POINTS // 2, self.model.noise_dim, generator=host)
+        self._points = torch.cat([half, -half]).to(self.device)
         judge = self._judge(values, shown, held, host) if held.any() else None
         self.run = train(self.model, *self._useful(values, shown), held_out_errors=judge, **loop)
         if judge is not None:
@@ -116,7 +134,30 @@ class Engine:
             )
             if not self.run.interrupted:
                 finish(self.model, *self._useful(values, observed), run=self.run, **loop)
+        self.impartiality.lend(None)  # generators stay where they were made
         return self
+
+    def _new_model(self, values, observed, generator) -> VAE:
+        recipe = self.recipe
+        return recipe.model(
+            [(group.likelihood, len(group.features)) for group in self.encoder.groups],
+            values,
+            observed,
+            self.encoder.n_symbols(),
+            recipe.latent_dim,
+            recipe.hidden_layer_sizes,
+            recipe.dropout,
+            generator,
+        )
+
+    def _take_over(self, previous: Engine | None) -> None:
+        """Copies of what a previous engine has learned."""
+        if previous is None or previous.model is None:
+            return
+        moved = previous.to(self.device)
+        self.model, self._points = moved.model, moved._points
+        if previous.recipe.moo == self.recipe.moo:
+            self.impartiality = moved.impartiality
 
     def _useful(self, values, observed):
         """The rows with something to learn from, on the device."""
@@ -173,10 +214,35 @@ class Engine:
             complete = complete.mask(self.encoder.missing(complete))
         return imputation_errors(complete, imputed, hidden, self.encoder.schema)
 
+    def log_likelihood(self, table: pd.DataFrame, complete: pd.DataFrame) -> pd.Series:
+        """Mean log predictive density, by feature, of the missing cells of `table` that `complete`
+        knows, each given the row's observed ones: nats a cell in model units, so that it compares models
+        of one training table. NaN for features without such cells."""
+        values, known = self.encoder.encode(complete)
+        _, visible = self.encoder.encode(table)
+        cells = known & ~visible
+        density = log_predictive(self.model, values, visible, self._points)
+        means = torch.where(cells, density, torch.nan).nanmean(0)
+        names = pd.Index([f.name for f in self.encoder.features], tupleize_cols=False)
+        return pd.Series(means.numpy(), index=names)
+
+    def conflict(self) -> pd.DataFrame:
+        """Mean cosine of each pair of features' gradients at h over training, before reconciling."""
+        features = self.encoder.features
+        names = pd.Index([f.name for f in features], name="feature", tupleize_cols=False)
+        cosines = None
+        if self.impartiality is not None:
+            cosines = self.impartiality.at("h").conflict.mean_cosines
+        if cosines is None:
+            return pd.DataFrame(np.nan, index=names, columns=names)
+        table = pd.DataFrame(cosines.cpu().numpy(), index=names, columns=names)
+        order = [f.name for f in self.encoder.schema if f.is_modelled]  # from packed order
+        return table.loc[order, order]
+
     def latent(self, table: pd.DataFrame) -> np.ndarray:
         """Posterior mean of z of every row, (n_rows, latent_dim)."""
         if self.model is None:
-            return np.zeros((len(table), self._points.shape[1]))
+            return np.zeros((len(table), self._latent_dim))
         values, observed = self.encoder.encode(table)
         return latent_means(self.model, values, observed, self.device).numpy()
 
@@ -184,9 +250,12 @@ class Engine:
         """A copy on another device."""
         moved = copy.copy(self)
         moved.device = device
-        moved._points, moved._by_median = self._points.to(device), self._by_median.to(device)
+        moved._by_median = self._by_median.to(device)
         if self.model is not None:
+            moved._points = self._points.to(device)
             moved.model = copy.deepcopy(self.model).to(device)
+        if self.impartiality is not None:
+            moved.impartiality = self.impartiality.to(device)
         return moved
 
 

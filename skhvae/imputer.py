@@ -15,8 +15,7 @@ from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine, Recipe
 from skhvae.evaluation import total_error
 from skhvae.models import MODELS
-from skhvae.moo import as_strategy
-from skhvae.objectives import OBJECTIVES
+from skhvae.objectives import OBJECTIVES, Objective
 from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
@@ -42,13 +41,18 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         "positive", "count", "binary", "nominal", "ordinal", "datetime".
     likelihoods : dict or None, default=None
         ``{column or type: name or Likelihood}``; names are in ``skhvae.likelihoods.LIKELIHOODS``.
-    model : {"cvae", "vae"}, default="cvae"
-        The conditional VAE, p(hidden | z, visible), or the VAE of the papers.
-    objective : {"elbo"}, default="elbo"
-        What training minimises.
-    moo : str, Weighting or callable, default="equal-norm"
+    model : {"cvae", "vae", "hivae"}, default="cvae"
+        The conditional VAE, p(hidden | z, visible), the VAE of the papers, or HI-VAE.
+    objective : {"elbo", "iwae", "dreg"}, default="elbo"
+        What training minimises: the evidence lower bound, the importance-weighted bound, or the same
+        bound by doubly reparameterised gradients. HI-VAE has the first alone.
+    n_importance_samples : int, default=5
+        Points of the posterior a row and step, for "iwae" and "dreg".
+    moo : str, Strategy, callable, or tuple of these, default="equal-norm"
         How the features' gradients become one; names are in ``skhvae.moo.strategy_names()``. A
-        callable maps the features' Gramian to weights.
+        callable maps the features' Gramian to weights; TorchJD's ``Weighting`` and ``Aggregator``
+        instances serve too. Several are applied in order: ``("gradnorm", "pcgrad")`` is first sizes,
+        then directions.
     latent_dim : int, default=64
         Size of z.
     hidden_layer_sizes : tuple of int, default=(192, 192)
@@ -78,6 +82,11 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         falls to zero within three tenths of the planned epochs.
     tol : float, default=0.0
         Smallest fall of the held-out error that counts as improvement.
+    warm_start : bool, default=False
+        Let a further call of fit go on from the fitted model, and from what its strategies remember,
+        instead of starting anew. The columns, their types, levels and ranges stay those of the first
+        call. Where rows are given again, the errors on held-out cells are optimistic: earlier
+        calls have learned these cells.
     handle_unknown : {"missing", "error"}, default="missing"
         A level not seen in fit is kept in the output and taken as missing by the model, or
         refused.
@@ -100,7 +109,11 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     schema_ : Schema
         Every column's type and the reason for it; prints as a table.
     history_ : DataFrame
-        A row an epoch: loss and KL (nats a row), held-out error, and both by feature.
+        A row an epoch: loss and KL (nats a row), held-out error, and both by feature; the share of
+        pairs of features whose gradients conflict, and what each feature's gradient counted.
+    gradient_conflict_ : DataFrame of shape (n_modelled_features, n_modelled_features)
+        Mean cosine of each pair of features' gradients at the shared representation, over all training
+        steps, before they are reconciled; negative: they conflict.
     feature_errors_ : DataFrame
         Error of every feature on the cells held out in fit, as :meth:`score_features` gives it.
     n_iter_ : int
@@ -149,6 +162,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         likelihoods=None,
         model="cvae",
         objective="elbo",
+        n_importance_samples=5,
         moo="equal-norm",
         latent_dim=64,
         hidden_layer_sizes=(192, 192),
@@ -163,6 +177,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         validation_fraction=0.1,
         n_iter_no_change=50,
         tol=0.0,
+        warm_start=False,
         handle_unknown="missing",
         add_indicator=False,
         keep_empty_features=False,
@@ -175,6 +190,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.likelihoods = likelihoods
         self.model = model
         self.objective = objective
+        self.n_importance_samples = n_importance_samples
         self.moo = moo
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -189,6 +205,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.warm_start = warm_start
         self.handle_unknown = handle_unknown
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
@@ -220,35 +237,42 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         """
         # Everything is learned on a stand-in, so that a failed fit leaves this object as it was.
         fitted = object.__new__(type(self))
+        previous = getattr(self, "_engine", None) if self.warm_start else None
         vars(fitted).update(
-            {k: v for k, v in vars(self).items() if k.startswith("_") or not k.endswith("_")}
+            {
+                k: v
+                for k, v in vars(self).items()
+                if previous or k.startswith("_") or not k.endswith("_")
+            }
         )
-        fitted._fit(X)
+        fitted._fit(X, previous)
         vars(self).clear()
         vars(self).update(vars(fitted))
         return self
 
-    def _fit(self, X) -> None:
+    def _fit(self, X, previous: Engine | None) -> None:
         check_parameters(self)
         device = resolve_device(self.device)
-        table = as_table(X)
-        self._check_columns(X, table, reset=True)
+        table = self._check_columns(X, as_table(X), reset=previous is None)
         if len(table) < 2:
             raise ValueError(
                 f"At least 2 rows are needed to learn from, found n_samples = {len(table)}."
             )
-        named = isinstance(X, pd.DataFrame)
-        schema = infer_schema(table, self.feature_types, self.missing_values, whole_numbers=named)
-        schema.warn_about_empty(self.keep_empty_features)
-        likelihoods = assign_likelihoods(schema, self.likelihoods)
-        encoder = TableEncoder(schema, likelihoods, self.missing_values, self.handle_unknown)
+        recipe = self._recipe(len(table))
+        if previous is None:
+            encoder = self._new_encoder(table, named=isinstance(X, pd.DataFrame))
+        else:
+            encoder = previous.encoder
+            self._check_architecture(previous.recipe.architecture, recipe.architecture)
+        schema = encoder.schema
         if self.verbose:
             print(schema)
         engine = Engine(encoder, device).fit(
             table,
-            self._recipe(len(table)),
+            recipe,
             seed=check_random_state(self.random_state).randint(2**31 - 1),
             report=ProgressLine() if self.verbose else None,
+            previous=previous,
         )
         history = pd.DataFrame(engine.run.history)
         self._engine, self.device_ = engine, device
@@ -256,10 +280,25 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.history_ = history.set_index("epoch") if len(history) else history
         self.n_iter_ = len(history)
         self.feature_errors_ = engine.held_out_errors
+        self.gradient_conflict_ = engine.conflict()
         self.indicator_ = None
         if self.add_indicator:
             indicator = MissingIndicator(features="missing-only", error_on_new=False)
             self.indicator_ = indicator.fit(_as_nan(encoder.missing(table)))
+
+    def _new_encoder(self, table: pd.DataFrame, named: bool) -> TableEncoder:
+        schema = infer_schema(table, self.feature_types, self.missing_values, whole_numbers=named)
+        schema.warn_about_empty(self.keep_empty_features)
+        likelihoods = assign_likelihoods(schema, self.likelihoods)
+        return TableEncoder(schema, likelihoods, self.missing_values, self.handle_unknown)
+
+    def _check_architecture(self, fitted: dict, found: dict) -> None:
+        for name, value in fitted.items():
+            if found[name] != value:
+                raise ValueError(
+                    f"warm_start=True goes on with the fitted model, which was made with another "
+                    f"{name}. Leave {name} as it was, or use warm_start=False to start anew."
+                )
 
     def _recipe(self, n_rows: int) -> Recipe:
         batch = self.batch_size
@@ -270,8 +309,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             latent_dim=self.latent_dim,
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             dropout=self.dropout,
-            objective=OBJECTIVES[self.objective](self.beta),
-            strategy=as_strategy(self.moo),
+            objective=self._objective(),
+            moo=self.moo,
             plan=TrainingPlan(
                 max_iter=self.max_iter,
                 max_steps=self.max_steps,
@@ -283,6 +322,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             ),
             validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
         )
+
+    def _objective(self) -> Objective:
+        kind = OBJECTIVES[self.objective]
+        return kind(self.beta, self.n_importance_samples) if kind.weighs_points else kind(self.beta)
 
     def transform(self, X):
         """Fill the missing cells of `X`; observed cells are returned as they are.

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 
 from skhvae.features import nearest
 from skhvae.models import MODELS
-from skhvae.moo import STRATEGIES, Weighting
+from skhvae.moo import STRATEGIES, Strategy, as_strategy
 from skhvae.objectives import OBJECTIVES
 
 __all__ = ["CONSTRAINTS", "check_parameters", "resolve_device"]
@@ -20,7 +20,8 @@ CONSTRAINTS = {
     "likelihoods": [dict, None],
     "model": [StrOptions(set(MODELS))],
     "objective": [StrOptions(set(OBJECTIVES))],
-    "moo": [StrOptions(set(STRATEGIES)), Weighting, callable],
+    "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+    "moo": [StrOptions(set(STRATEGIES)), Strategy, tuple, list, callable],
     "latent_dim": [Interval(Integral, 1, None, closed="left")],
     "hidden_layer_sizes": [tuple, list],
     "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -34,6 +35,7 @@ CONSTRAINTS = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
+    "warm_start": ["boolean"],
     "handle_unknown": [StrOptions({"missing", "error"})],
     "add_indicator": ["boolean"],
     "keep_empty_features": ["boolean"],
@@ -55,12 +57,15 @@ def check_parameters(estimator) -> None:
     """
     for name, known in _REGISTRIES.items():
         value = getattr(estimator, name)
-        if isinstance(value, str) and value not in known:
-            raise InvalidParameterError(
-                f"The {name!r} parameter of {type(estimator).__name__} must be a name in the list "
-                f"below. Got {value!r} instead.{nearest(value, known)}"
-            )
+        for part in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(part, str) and part not in known:
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(estimator).__name__} must be a name in the "
+                    f"list below. Got {value!r} instead.{nearest(part, known)}"
+                )
     estimator._validate_params()
+    _check_strategy(estimator)
+    _check_objective(estimator)
     sizes = estimator.hidden_layer_sizes
     if not sizes or any(not isinstance(s, Integral) or s < 1 or s != sizes[0] for s in sizes):
         raise InvalidParameterError(
@@ -81,3 +86,32 @@ def resolve_device(name: str) -> torch.device:
             f"device={name!r} cannot be used here: {error}. Use 'auto' or 'cpu'."
         ) from error
     return device
+
+
+def _check_strategy(estimator) -> None:
+    """A chain of strategies consists of strategies, in an order that makes sense."""
+    moo = estimator.moo
+    if not isinstance(moo, tuple | list):
+        return
+    kinds = str, Strategy, tuple, list
+    wrong = [part for part in moo if not isinstance(part, kinds) and not callable(part)]
+    try:
+        if wrong:
+            raise TypeError(f"{wrong[0]!r} is no strategy.")
+        as_strategy(moo)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameterError(
+            f"The 'moo' parameter of {type(estimator).__name__} must be a strategy or a tuple of "
+            f"strategies, applied in order. Got {moo!r} instead: {error}"
+        ) from error
+
+
+def _check_objective(estimator) -> None:
+    """Importance weights need a density of the posterior, which not every model has."""
+    if OBJECTIVES[estimator.objective].weighs_points and not MODELS[estimator.model].has_density:
+        plain = [name for name, kind in OBJECTIVES.items() if not kind.weighs_points]
+        raise InvalidParameterError(
+            f"objective={estimator.objective!r} weighs points by the density of the posterior, which "
+            f"model={estimator.model!r} does not have: its mixture component is relaxed. Use "
+            f"objective={plain[0]!r}, or another model."
+        )

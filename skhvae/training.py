@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from skhvae.models import VAE
-from skhvae.moo import Weighting
-from skhvae.objectives import ELBO
+from skhvae.moo import Impartiality
+from skhvae.objectives import Objective
 from skhvae.schedule import Schedule, TrainingPlan
 
 __all__ = ["TrainingRun", "finish", "hidden_share", "hide_at_random", "train"]
@@ -85,8 +85,8 @@ class _Averaged:
 class _Stepper:
     """One optimiser step after the other; skips those whose gradient is not finite."""
 
-    def __init__(self, model, objective, strategy, plan, generator, names, hidden_share):
-        self.model, self.objective, self.strategy = model, objective, strategy
+    def __init__(self, model, objective, impartiality, plan, generator, names, hidden_share):
+        self.model, self.objective, self.impartiality = model, objective, impartiality
         self.plan, self.generator, self.names = plan, generator, names
         self.hidden_share = hidden_share
         self.parameters = list(model.parameters())
@@ -102,7 +102,7 @@ class _Stepper:
         ----------
         values, observed : Tensor of shape (n_rows, n_features)
         pace : callable
-            Share of the pass done, in (0, 1] -> learning rate and what visible cells count.
+            Share of the pass done, in (0, 1] -> learning rate and share of the training done.
         after_step : callable, optional
 
         Returns
@@ -115,8 +115,10 @@ class _Stepper:
         losses, kl = values.new_zeros(len(self.names)), values.new_zeros(())
         order = torch.randperm(len(values), generator=self.generator, device=values.device)
         for step in range(n_steps):
-            self.optimizer.param_groups[0]["lr"], visible_weight = pace((step + 1) / n_steps)
+            self.optimizer.param_groups[0]["lr"], progress = pace((step + 1) / n_steps)
+            self.model.anneal(progress)
             rows = order[step * batch : (step + 1) * batch]
+            visible_weight = self.model.visible_weight(progress)
             loss = self._step(values[rows], observed[rows], visible_weight)
             if loss is None:
                 skipped += 1
@@ -133,12 +135,27 @@ class _Stepper:
             "skipped_steps": skipped,
             "seconds": time.perf_counter() - started,
             **_by_feature("loss", self.names, losses),
+            **self._conflict(),
         }
+
+    def _conflict(self) -> dict:
+        """How much the features' gradients at h disagreed in this epoch, and what each counted."""
+        found = self.impartiality.at("h").conflict.epoch()
+        if found is None:
+            return {}
+        share, weights = found
+        return {"conflicting_pairs": share, **_by_feature("weight", self.names, weights)}
 
     def _step(self, values, observed, visible_weight):
         visible = hide_at_random(observed, self.hidden_share, self.generator)
         loss = self.objective(
-            self.model, values, observed, visible, self.strategy, self.generator, visible_weight
+            self.model,
+            values,
+            observed,
+            visible,
+            self.impartiality,
+            self.generator,
+            visible_weight,
         )
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
@@ -158,8 +175,8 @@ def train(
     values: Tensor,
     observed: Tensor,
     *,
-    objective: ELBO,
-    strategy: Weighting,
+    objective: Objective,
+    impartiality: Impartiality,
     plan: TrainingPlan,
     generator: torch.Generator,
     held_out_errors: Callable[[VAE], Tensor] | None,
@@ -173,8 +190,9 @@ def train(
     model : VAE
     values, observed : Tensor of shape (n_rows, n_features)
         On the model's device. Held-out cells are not among the observed ones.
-    objective : ELBO
-    strategy : Weighting
+    objective : Objective
+    impartiality : Impartiality
+        Its strategies draw from the generator that was lent to it.
     plan : TrainingPlan
     generator : torch.Generator
         On the model's device: batches, hiding, noise and dropout.
@@ -201,7 +219,7 @@ def train(
     """
     averaged, run = _Averaged(model), TrainingRun()
     share = hidden_share(observed)
-    stepper = _Stepper(model, objective, strategy, plan, generator, names, share)
+    stepper = _Stepper(model, objective, impartiality, plan, generator, names, share)
     schedule = Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
     best_error, best_epoch, smooth = math.inf, 0, None
     best = averaged.model.state_dict()
@@ -212,7 +230,7 @@ def train(
 
     def pace(share):
         progress = schedule.progress(len(run.history) + share)
-        return plan.rate(progress), model.visible_weight(progress)
+        return plan.rate(progress), progress
 
     model.train()
     model.lend(generator)
@@ -252,8 +270,8 @@ def finish(
     values: Tensor,
     observed: Tensor,
     *,
-    objective: ELBO,
-    strategy: Weighting,
+    objective: Objective,
+    impartiality: Impartiality,
     plan: TrainingPlan,
     generator: torch.Generator,
     names: list[str],
@@ -267,13 +285,13 @@ def finish(
     An interruption leaves the model as it was.
     """
     share = hidden_share(observed)
-    stepper = _Stepper(model, objective, strategy, plan, generator, names, share)
+    stepper = _Stepper(model, objective, impartiality, plan, generator, names, share)
     n_epochs = plan.finishing_epochs(len(run.history))
     before, n_before = copy.deepcopy(model.state_dict()), len(run.history)
 
     def pace(share):
         progress = (len(run.history) - n_before + share) / n_epochs
-        return plan.finishing_rate(progress), model.visible_weight(1.0)
+        return plan.finishing_rate(progress), 1.0
 
     model.train()
     model.lend(generator)

@@ -509,6 +509,20 @@ def test_a_marker_must_be_a_scalar():
     [
         ({"moo": "pcgrd"}, r"'moo' parameter.*Did you mean 'pcgrad'\? Known: "),
         ({"moo": "imtl_g"}, r"'moo' parameter.*Did you mean 'imtl-g'\?"),
+        (
+            {"moo": ("sum", "pcgrd")},
+            r"'moo' parameter.*\('sum', 'pcgrd'\).*Did you mean 'pcgrad'\?",
+        ),
+        ({"moo": ("sum", 3)}, r"'moo' parameter.*3 is no strategy"),
+        ({"moo": ()}, r"'moo' parameter.*needs at least one, found none"),
+        ({"moo": ("graddrop", "sum")}, r"'moo' parameter.*GradDrop.*only be the last"),
+        ({"moo": 3}, "'moo' parameter"),
+        ({"objective": "ivae"}, r"'objective' parameter.*Did you mean 'iwae'\?"),
+        ({"n_importance_samples": 0}, "'n_importance_samples' parameter"),
+        (
+            {"model": "hivae", "objective": "iwae"},
+            r"objective='iwae'.*model='hivae' does not have.*Use objective='elbo'",
+        ),
         ({"model": "cave"}, r"'model' parameter.*Did you mean 'cvae'\? Known: "),
         ({"objective": "elb"}, r"'objective' parameter.*Did you mean 'elbo'\? Known: "),
         ({"likelihoods": {"count": "poison"}}, r"likelihoods\['count'\].*Did you mean 'poisson'\?"),

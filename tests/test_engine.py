@@ -1,6 +1,8 @@
 """Encoder, model and inference wired together, without scikit-learn."""
 
 import dataclasses
+import math
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -13,11 +15,15 @@ from skhvae.datasets import make_heterogeneous
 from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine
 from skhvae.evaluation import hide_cells
-from skhvae.objectives import ELBO
+from skhvae.inference import log_predictive
+from skhvae.models import MODELS
+from skhvae.moo import STRATEGIES, as_strategy
+from skhvae.objectives import ELBO, DReG
 from skhvae.schema import infer_schema
 
 CPU = torch.device("cpu")
-TABLE = hide_cells(make_heterogeneous(60, random_state=0).data, random_state=0)[0]
+COMPLETE = make_heterogeneous(60, random_state=0).data
+TABLE = hide_cells(COMPLETE, random_state=0)[0]
 
 
 def recipe(n_rows, **changes):
@@ -33,9 +39,19 @@ def recipe(n_rows, **changes):
 
 
 def fit(table, seed=0, **changes):
+    return fit_by(recipe(len(table), **changes), table, seed)
+
+
+def fit_by(recipe, table, seed=0):
     schema = infer_schema(table)
     encoder = TableEncoder(schema, assign_likelihoods(schema, None), np.nan, "missing")
-    return Engine(encoder, CPU).fit(table, recipe(len(table), **changes), seed=seed)
+    return Engine(encoder, CPU).fit(table, recipe, seed=seed)
+
+
+def go_on(previous, table, **changes):
+    """A further fit, from what the previous one has learned."""
+    engine = Engine(previous.encoder, CPU)
+    return engine.fit(table, recipe(len(table), **changes), seed=1, previous=previous)
 
 
 class Spy(ELBO):
@@ -99,16 +115,179 @@ def test_nothing_to_learn(table):
     assert list(completed) == [name for name in "xy" if name in table and table[name].any()]
     for name in completed:
         assert (completed[name] == table[name].iloc[0]).all()
+    assert engine.conflict().shape == (0, 0)
     assert engine.latent(table).shape == (len(table), 3)
     assert engine.errors(table, None)["n_cells"].sum() == 0
 
 
-def test_seed_decides():
-    first, again, other = (
-        fit(TABLE, seed=seed).complete(TABLE, keep_empty=False)[0] for seed in (0, 0, 1)
-    )
+def completed(engine):
+    return engine.complete(TABLE, keep_empty=False)[0]
+
+
+@pytest.mark.parametrize("model", MODELS.values())
+def test_seed_decides(model):
+    first, again, other = (completed(fit(TABLE, seed=seed, model=model)) for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     assert not first.equals(other)
+
+
+@pytest.mark.parametrize("moo", [*STRATEGIES, ("gradnorm", "pcgrad")], ids=str)
+def test_two_fits_of_one_strategy_are_the_same(moo):
+    """What it remembers and draws in one fit does not reach the next."""
+    own = moo if isinstance(moo, tuple) else as_strategy(moo)
+    same = recipe(len(TABLE), moo=own)
+    first, again = (fit_by(same, TABLE) for _ in range(2))
+    pd.testing.assert_frame_equal(completed(first), completed(again), check_exact=True)
+    pd.testing.assert_frame_equal(first.conflict(), again.conflict(), check_exact=True)
+
+
+@pytest.mark.parametrize("moo", ["pcgrad", "gradnorm", "gradvac", "nash-mtl"])
+def test_a_strategy_is_copied_and_never_changed(moo):
+    own = recipe(len(TABLE), moo=as_strategy(moo))
+    before = pickle.dumps(own.moo)
+    fit_by(own, TABLE)
+    assert pickle.dumps(own.moo) == before
+
+
+def test_a_used_strategy_starts_afresh():
+    used = as_strategy("gradnorm")
+    for _ in range(30):  # it now weighs the first feature least
+        used.weights(torch.diag(torch.logspace(8, 0, len(TABLE.columns), dtype=torch.float64)))
+    afresh, expected = (fit(TABLE, moo=moo) for moo in (used, "gradnorm"))
+    pd.testing.assert_frame_equal(completed(afresh), completed(expected), check_exact=True)
+
+
+def test_each_block_remembers_for_itself():
+    """DReG's second one meets other gradients."""
+    engine = fit(TABLE, moo="gradnorm", objective=DReG(0.1))
+    one, other = (place.strategy for place in engine.impartiality.places.values())
+    n_steps = len(engine.run.history)  # of one batch each
+    assert one._steps.max() == other._steps.max() == n_steps
+    assert not torch.equal(one._log_weights, other._log_weights)
+
+
+def test_strategies_differ():
+    """Or the tests above show nothing."""
+    assert not completed(fit(TABLE, moo="gradnorm")).equals(completed(fit(TABLE, moo="sum")))
+
+
+# Going on
+
+
+def tensors(thing):
+    """All tensors that a strategy, or what is made of such, holds."""
+    if isinstance(thing, torch.Tensor):
+        yield thing
+    elif isinstance(thing, dict):
+        for part in thing.values():
+            yield from tensors(part)
+    elif isinstance(thing, (tuple, list)):
+        for part in thing:
+            yield from tensors(part)
+    elif hasattr(thing, "__dict__"):
+        yield from tensors(vars(thing))
+
+
+@pytest.mark.parametrize("moo", ["gradnorm", "gradvac", "pcgrad"])
+def test_going_on_leaves_the_previous_engine_as_it_was(moo):
+    previous = fit(TABLE, moo=moo)
+    table, conflict = completed(previous), previous.conflict()
+    state = [tensor.clone() for tensor in tensors(previous.impartiality)]
+    later = go_on(previous, TABLE, moo=moo)
+    assert not completed(later).equals(table)
+    assert not later.conflict().equals(conflict)
+    pd.testing.assert_frame_equal(completed(previous), table, check_exact=True)
+    pd.testing.assert_frame_equal(previous.conflict(), conflict, check_exact=True)
+    for now, before in zip(tensors(previous.impartiality), state, strict=True):
+        torch.testing.assert_close(now, before, rtol=0, atol=0, equal_nan=True)
+
+
+def test_another_strategy_starts_with_a_record_of_its_own():
+    previous = fit(TABLE, moo="gradnorm")
+    same, other = (go_on(previous, TABLE, moo=moo) for moo in ("gradnorm", "equal-norm"))
+    steps = [engine.impartiality.at("h").conflict._together.max() for engine in (same, other)]
+    assert steps[0] > steps[1]
+
+
+# Conflicts
+
+
+def upper(table):
+    """The cosines of pairs."""
+    return table.to_numpy()[np.triu_indices(len(table), 1)]
+
+
+@pytest.mark.parametrize("model", MODELS.values())
+def test_conflict_is_a_table_of_mean_cosines(model):
+    conflict = fit(TABLE, model=model).conflict()
+    np.testing.assert_allclose(np.diag(conflict), 1)
+    np.testing.assert_allclose(conflict, conflict.T, atol=1e-6)  # of float32 gradients
+    assert (np.abs(upper(conflict)) <= 1).all()
+    assert (upper(conflict) < 0).any()
+
+
+def test_conflict_is_in_the_tables_order():
+    """The encoder packs features by likelihood."""
+    engine = fit(TABLE)
+    conflict = engine.conflict()
+    packed = [feature.name for feature in engine.encoder.features]
+    assert list(conflict.index) == list(conflict.columns) == list(TABLE.columns) != packed
+    cosines = engine.impartiality.at("h").conflict.mean_cosines
+    for d, one in enumerate(packed):
+        for e, other in enumerate(packed):
+            assert conflict.loc[one, other] == cosines[d, e]
+
+
+def test_constant_columns_have_no_conflict():
+    table = TABLE.assign(constant=1.0)
+    assert list(fit(table).conflict()) == list(TABLE.columns)
+
+
+def test_a_feature_that_is_never_observed_in_training_has_no_cosine():
+    """Its two cells are both held out."""
+    rare = pd.Series(np.nan, index=TABLE.index)
+    rare.iloc[:2] = 1.0, 2.0
+    for seed in range(20):
+        engine = fit(TABLE.assign(rare=rare), seed=seed, validation_fraction=0.5)
+        conflict, held = engine.conflict(), engine.held_out_errors["n_cells"]["rare"]
+        assert engine.run.history
+        if held == 2:
+            break
+    assert held == 2
+    first = engine.run.history[0]
+    assert math.isnan(first["weight[rare]"])
+    assert 0 <= first["conflicting_pairs"] <= 1
+    assert conflict.drop(index="rare", columns="rare").notna().all(axis=None)
+
+
+def test_conflict_of_dreg_is_that_of_the_decoder():
+    """Not that of the second pass, for the points."""
+    engine = fit(TABLE, objective=DReG(0.1))
+    assert set(engine.impartiality.places) == {"h", "encoder: h"}
+    names = [feature.name for feature in engine.encoder.features]
+    of_decoder = engine.impartiality.at("h").conflict.mean_cosines
+    np.testing.assert_array_equal(engine.conflict().loc[names, names], of_decoder)
+
+
+# Copies
+
+
+@pytest.mark.parametrize("moo", ["pcgrad", "gradnorm", "gradvac", "nash-mtl", "graddrop", "random"])
+def test_pickles_give_the_same(moo):
+    """Generators, which cannot travel, were given back."""
+    engine = fit(TABLE, moo=moo)
+    twin = pickle.loads(pickle.dumps(engine))
+    pd.testing.assert_frame_equal(completed(twin), completed(engine), check_exact=True)
+    pd.testing.assert_frame_equal(twin.conflict(), engine.conflict(), check_exact=True)
+
+
+@pytest.mark.parametrize("moo", ["pcgrad", ("gradnorm", "gradvac")], ids=str)
+def test_generators_are_given_back(moo):
+    engine = fit(TABLE, moo=moo, objective=DReG(0.1))
+    assert len(engine.impartiality.places) == 2
+    for place in engine.impartiality.places.values():
+        for strategy in (place.strategy, *getattr(place.strategy, "strategies", ())):
+            assert strategy.generator is None
 
 
 def test_errors_know_the_truth_only_where_it_is_given():
@@ -121,12 +300,58 @@ def test_errors_know_the_truth_only_where_it_is_given():
     assert (n_cells.iloc[1:] == 0).all()
 
 
-def test_to_gives_a_copy():
-    engine = fit(TABLE)
-    expected, _ = engine.complete(TABLE, keep_empty=False)
+@pytest.mark.parametrize("model", MODELS.values())
+def test_to_gives_a_copy(model):
+    engine = fit(TABLE, model=model)
+    expected = completed(engine)
     moved = engine.to(CPU)
     with torch.no_grad():
         for parameter in moved.model.parameters():
             parameter.zero_()
-    pd.testing.assert_frame_equal(engine.complete(TABLE, keep_empty=False)[0], expected)
-    assert engine.to(torch.device("meta")).model.heads.linear.weight.is_meta
+    pd.testing.assert_frame_equal(completed(engine), expected)
+
+
+@pytest.mark.parametrize("moo", ["equal-norm", "gradnorm", ("gradnorm", "gradvac")], ids=str)
+def test_to_gives_the_same(moo):
+    engine = fit(TABLE, moo=moo)
+    moved = engine.to(CPU)
+    pd.testing.assert_frame_equal(completed(moved), completed(engine), check_exact=True)
+    pd.testing.assert_frame_equal(moved.conflict(), engine.conflict(), check_exact=True)
+    assert moved.impartiality is not engine.impartiality
+    for place, block in engine.impartiality.places.items():
+        assert moved.impartiality.at(place) is not block
+
+
+@pytest.mark.parametrize("model", MODELS.values())
+def test_to_moves_everything(model):
+    moved = fit(TABLE, model=model, moo=("gradnorm", "gradvac")).to(torch.device("meta"))
+    assert all(parameter.is_meta for parameter in moved.model.parameters())
+    state = [*tensors(moved.impartiality)]
+    assert len(state) > 5
+    assert all(tensor.is_meta for tensor in state)
+
+
+def test_to_without_a_model():
+    engine = fit(pd.DataFrame({"x": [1.5, np.nan, 1.5]}))
+    assert engine.to(CPU).conflict().shape == (0, 0)
+
+
+# Densities
+
+
+def test_log_likelihood_is_the_mean_over_the_cells_that_the_table_lacks():
+    engine = fit(TABLE)
+    values, _ = engine.encoder.encode(COMPLETE)
+    _, visible = engine.encoder.encode(TABLE)
+    density = log_predictive(engine.model, values, visible, engine._points)
+    found = engine.log_likelihood(TABLE, COMPLETE)
+    assert set(found.index) == set(TABLE.columns)
+    for position, feature in enumerate(engine.encoder.features):
+        hidden = torch.tensor([*TABLE[feature.name].isna()])
+        assert found[feature.name] == pytest.approx(density[hidden, position].mean().item())
+
+
+def test_features_that_lack_no_cell_have_no_log_likelihood():
+    table = TABLE.assign(real_1=COMPLETE["real_1"])
+    found = fit(TABLE).log_likelihood(table, COMPLETE)
+    assert found.index[found.isna()].tolist() == ["real_1"]

@@ -294,6 +294,123 @@ def test_strategy_of_ones_own():
     pd.testing.assert_frame_equal(own, light(moo="equal-norm").fit_transform(TABLE), rtol=1e-3)
 
 
+def test_strategies_in_a_row():
+    chained = light(moo=("equal-norm", "pcgrad")).fit(TABLE)
+    assert not chained.transform(TABLE).isna().any(axis=None)
+    assert clone(chained).moo == ("equal-norm", "pcgrad")
+    once, again = (light(moo=("gradnorm", "graddrop")).fit_transform(TABLE) for _ in range(2))
+    pd.testing.assert_frame_equal(once, again, check_exact=True)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_with_every_objective_that_is_defined_for_it(model, objective):
+    imputer = light(model=model, objective=objective, n_importance_samples=3)
+    if OBJECTIVES[objective].weighs_points and not MODELS[model].has_density:
+        with pytest.raises(ValueError, match=f"objective={objective!r}.*model={model!r}"):
+            imputer.fit(TABLE)
+        return
+    completed = imputer.fit_transform(TABLE)
+    assert not completed.isna().any(axis=None)
+    assert np.isfinite(imputer.history_["loss"]).all()
+
+
+def test_gradient_conflict_is_in_the_order_of_the_table(fitted):
+    conflict = fitted.gradient_conflict_
+    assert list(conflict.index) == list(conflict.columns) == list(TABLE.columns)
+    np.testing.assert_allclose(np.diag(conflict), 1)
+    pd.testing.assert_frame_equal(conflict, conflict.T)
+    assert conflict.abs().le(1 + 1e-9).all(axis=None)
+
+
+def test_history_tells_conflicts_and_weights(fitted):
+    history = fitted.history_
+    assert history["conflicting_pairs"].between(0, 1).all()
+    weights = history.filter(like="weight[")
+    assert list(weights.columns.str.slice(7, -1)) == [
+        str(feature.name) for feature in fitted._engine.encoder.features
+    ]
+    assert weights.gt(0).all(axis=None)
+    plain = light(moo="sum").fit(TABLE).history_.filter(like="weight[")
+    np.testing.assert_allclose(plain, 1)
+
+
+def test_columns_that_are_not_modelled_conflict_with_nothing():
+    table = TABLE.assign(constant=1.5)
+    assert "constant" not in light().fit(table).gradient_conflict_
+
+
+# Going on with a fitted model
+
+
+def test_warm_start_goes_on_from_the_fitted_model():
+    imputer = light(warm_start=True, max_iter=6).fit(TABLE)
+    before, losses = imputer._engine.model, [imputer.history_["loss"].iloc[0]]
+    imputer.fit(TABLE)
+    losses.append(imputer.history_["loss"].iloc[0])
+    assert losses[1] < losses[0] - 0.5
+    assert imputer._engine.model is not before
+    anew = light(max_iter=6).fit(TABLE).fit(TABLE)
+    pd.testing.assert_frame_equal(
+        anew.transform(TABLE), light(max_iter=6).fit_transform(TABLE), check_exact=True
+    )
+
+
+def test_warm_start_keeps_what_the_strategies_remember():
+    def n_steps(**parameters):
+        imputer = light(warm_start=True, moo="gradnorm", early_stopping=False)
+        imputer.fit(TABLE).set_params(**parameters).fit(TABLE)
+        return imputer._engine.impartiality.at("h").strategy._steps.max().item()
+
+    assert n_steps() == 2 * n_steps(warm_start=False)
+
+
+def test_warm_start_with_another_strategy():
+    imputer = light(warm_start=True, moo="gradnorm").fit(TABLE)
+    imputer.set_params(moo="pcgrad").fit(TABLE)
+    assert isinstance(imputer._engine.impartiality.at("h").strategy, PCGrad)
+
+
+def test_warm_start_keeps_the_first_schema():
+    imputer = light(warm_start=True).fit(TABLE)
+    rest = TABLE.iloc[:40].copy()
+    rest["real_1"] = rest["real_1"] * 100
+    imputer.fit(rest)
+    assert imputer.schema_["real_1"].high == light().fit(TABLE).schema_["real_1"].high
+    assert imputer.transform(TABLE).dtypes.equals(TABLE.dtypes)
+
+
+def test_warm_start_without_a_model_is_an_ordinary_fit():
+    pd.testing.assert_frame_equal(
+        light(warm_start=True).fit_transform(TABLE), light().fit_transform(TABLE)
+    )
+
+
+def test_warm_start_on_a_table_without_an_observed_cell_keeps_the_model():
+    imputer = light(warm_start=True).fit(TABLE)
+    expected = imputer.transform(TABLE)
+    empty = TABLE.mask(np.ones(TABLE.shape, dtype=bool)).astype(TABLE.dtypes)
+    pd.testing.assert_frame_equal(imputer.fit(empty).transform(TABLE), expected)
+
+
+@pytest.mark.parametrize(
+    "change", [{"latent_dim": 2}, {"hidden_layer_sizes": (4,)}, {"model": "vae"}, {"dropout": 0.5}]
+)
+def test_warm_start_with_another_architecture_is_refused(change):
+    imputer = light(warm_start=True).fit(TABLE)
+    expected = imputer.transform(TABLE)
+    with pytest.raises(ValueError, match=f"another {next(iter(change))}.*warm_start=False"):
+        imputer.set_params(**change).fit(TABLE)
+    imputer.set_params(**light().get_params() | {"warm_start": True})
+    pd.testing.assert_frame_equal(imputer.transform(TABLE), expected)
+
+
+def test_warm_start_with_other_columns_is_refused():
+    imputer = light(warm_start=True).fit(TABLE)
+    with pytest.raises(ValueError, match="feature names"):
+        imputer.fit(TABLE.drop(columns="real_1"))
+
+
 # Scores
 
 

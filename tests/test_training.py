@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from small_problem import small_problem
+from small_problem import PAIRS, small_problem
 
-from skhvae.models import MODELS
-from skhvae.moo import FromCallable, as_strategy
-from skhvae.objectives import ELBO
+from skhvae.models import HIVAE, MODELS, VAE
+from skhvae.moo import FromCallable, Impartiality, as_strategy
+from skhvae.objectives import ELBO, OBJECTIVES, DReG
 from skhvae.schedule import Schedule, TrainingPlan
 from skhvae.training import TrainingRun, finish, hidden_share, hide_at_random, train
 
@@ -35,14 +35,13 @@ def loop(problem, objective=None, seed=0, **options):
     in_plan = {field.name for field in dataclasses.fields(PLAN)} & set(options)
     plan = dataclasses.replace(PLAN, **{name: options.pop(name) for name in in_plan})
     generator = torch.Generator().manual_seed(seed)
-    strategy = options.pop("strategy", as_strategy("equal-norm"))
-    strategy.reset(generator)
+    strategy = as_strategy(options.pop("strategy", "equal-norm"))
     return dict(
         model=problem.model,
         values=problem.values,
         observed=problem.observed,
         objective=objective or ELBO(0.1),
-        strategy=strategy,
+        impartiality=Impartiality(strategy, generator),
         plan=plan,
         generator=generator,
         names=problem.names,
@@ -167,10 +166,10 @@ def test_each_step_hides_other_cells():
 # The loop
 
 
-@pytest.mark.parametrize("model", MODELS.values())
-def test_training_reduces_the_loss(model):
-    problem = small_problem(model, n_rows=100)
-    history = run(problem, max_iter=20).history
+@pytest.mark.parametrize(("objective", "model"), PAIRS)
+def test_training_reduces_the_loss(objective, model):
+    problem = small_problem(MODELS[model], n_rows=80)
+    history = run(problem, objective=OBJECTIVES[objective](0.1), max_iter=20).history
     losses = [record["loss"] for record in history]
     assert np.mean(losses[-3:]) < losses[0] - 1
     assert not problem.model.training
@@ -199,6 +198,90 @@ def test_history_without_held_out_cells(problem):
     history = run(problem).history
     assert len(history) == 3
     assert not [column for column in history[0] if "error" in column]
+
+
+def conflict_by_hand(gramians, weights):
+    """Share of pairs with a negative cosine, and what each gradient counts at the plain sum's length."""
+    shares, counts = [], []
+    for gramian in gramians:
+        pairs = [(d, e) for d in range(len(gramian)) for e in range(d)]
+        shares.append(np.mean([gramian[d, e] < 0 for d, e in pairs]))
+        length = np.sqrt(gramian.sum() / (weights @ gramian @ weights))
+        counts.append(weights * length)
+    return np.mean(shares), np.mean(counts, axis=0)
+
+
+def test_history_tells_how_gradients_conflict_and_what_each_counts():
+    """Means over the steps of an epoch, against Gramians noted on the way."""
+    problem = small_problem(VAE, n_rows=N_ROWS)  # whose features all have a gradient at every step
+    gramians, weights = [], np.linspace(1, 2, len(problem.names))
+
+    def increasing(gramian):
+        gramians.append(gramian.numpy().copy())
+        return torch.from_numpy(weights)
+
+    for epoch, record in enumerate(run(problem, strategy=increasing).history):
+        steps = gramians[epoch * STEPS : (epoch + 1) * STEPS]
+        share, counts = conflict_by_hand(steps, weights)
+        assert record["conflicting_pairs"] == pytest.approx(share)
+        actual = [record[f"weight[{name}]"] for name in problem.names]
+        np.testing.assert_allclose(actual, counts, rtol=1e-6)
+    assert len(gramians) == 3 * STEPS
+
+
+@pytest.mark.parametrize(("objective", "model"), PAIRS)
+def test_conflicting_pairs_are_a_share(objective, model):
+    problem = small_problem(MODELS[model], n_rows=N_ROWS)
+    history = run(problem, objective=OBJECTIVES[objective](0.1)).history
+    shares = [record["conflicting_pairs"] for record in history]
+    assert all(0 < share < 1 for share in shares)
+
+
+def test_history_of_a_feature_that_is_never_observed():
+    """It has no weight, and is in no pair."""
+    problem = small_problem(n_rows=N_ROWS)
+    problem.observed[:, 2] = False
+    history = run(problem).history
+    for record in history:
+        weights = {name: record[f"weight[{name}]"] for name in problem.names}
+        assert math.isnan(weights.pop(problem.names[2]))
+        assert all(weight > 0 for weight in weights.values())
+        assert 0 <= record["conflicting_pairs"] <= 1
+
+
+def test_no_pair_conflicts_where_there_is_one_feature():
+    problem = small_problem(n_rows=N_ROWS)
+    problem.observed[:, 1:] = False
+    assert [record["conflicting_pairs"] for record in run(problem).history] == [0, 0, 0]
+
+
+def test_each_epoch_tells_of_its_own_steps_alone(problem):
+    """Weights in one epoch are not mixed with those of the epochs before."""
+    n_steps = []
+
+    def growing(gramian):
+        n_steps.append(0)
+        weights = torch.ones(len(gramian))
+        weights[0] = len(n_steps) > STEPS  # counts from the second epoch on
+        return weights
+
+    first, *later = (
+        r[f"weight[{problem.names[0]}]"] for r in run(problem, strategy=growing).history
+    )
+    assert first == 0
+    assert later == pytest.approx([1, 1])
+
+
+def test_of_two_gradients_the_history_tells_the_decoders(problem):
+    """Its features all count the same; those of DReG's second pass would not."""
+    arguments = loop(problem, objective=DReG(0.1), strategy="sum")
+    blocks = arguments["impartiality"]
+    blocks.at("encoder: h").strategy = as_strategy("equal-norm")
+    history = train(held_out_errors=None, **arguments).history
+    assert set(blocks.places) == {"h", "encoder: h"}
+    for record in history:
+        weights = [record[f"weight[{name}]"] for name in problem.names]
+        np.testing.assert_allclose(weights, 1)
 
 
 def test_report_follows_every_epoch(problem):
@@ -233,11 +316,37 @@ def test_strategy_is_asked_once_a_step(problem):
     assert all(shape[0] <= len(problem.names) for shape in shapes)
 
 
+def test_the_model_is_told_how_far_training_is(problem):
+    told = []
+    problem.model.anneal = told.append
+    run(problem)
+    np.testing.assert_allclose(told, np.linspace(0, 1, 3 * STEPS + 1)[1:])
+
+
+def test_training_ends_at_the_last_temperature():
+    problem = small_problem(HIVAE, n_rows=N_ROWS)
+    first = problem.model.temperature
+    run(problem)
+    assert problem.model.temperature == pytest.approx(0.2)
+    assert first == 1
+
+
+@pytest.mark.parametrize("strategy", ["pcgrad", "gradvac", "graddrop", "random", "gradnorm"])
+@pytest.mark.parametrize("model", MODELS.values())
+def test_the_same_seed_trains_the_same_model(strategy, model):
+    results = []
+    for _ in range(2):
+        problem = small_problem(model, dropout=0.2)
+        run(problem, strategy=strategy)
+        results.append(weights(problem.model))
+    assert torch.equal(*results)
+
+
 def test_the_generator_decides():
     before, results = torch.get_rng_state(), []
     for seed in (0, 0, 1):
         problem = small_problem(dropout=0.2)
-        run(problem, seed=seed, strategy=as_strategy("pcgrad"))
+        run(problem, seed=seed, strategy="pcgrad")
         results.append(weights(problem.model))
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
@@ -344,6 +453,34 @@ def test_a_skipped_step_changes_no_weight(problem):
     assert torch.equal(weights(problem.model), first)
 
 
+@pytest.mark.parametrize("strategy", ["gradnorm", "gradvac", "nash-mtl", "graddrop"])
+def test_a_skipped_step_leaves_no_trace_in_a_strategy(problem, strategy):
+    """What they remember and draw stays usable."""
+    objective = Objective(nan_in(2), [2, 5, 6])
+    history = run(problem, objective=objective, strategy=strategy, max_iter=4).history
+    assert [record["skipped_steps"] for record in history] == [1, 2, 0, 0]
+    for record in history:
+        assert 0 <= record["conflicting_pairs"] <= 1
+        assert all(math.isfinite(record[f"weight[{name}]"]) for name in problem.names)
+
+
+def test_skipped_steps_do_not_count_as_free_of_conflict():
+    """Means are those of the steps that were taken."""
+    problem, gramians = small_problem(VAE, n_rows=N_ROWS), []
+
+    def plain_sum(gramian):
+        gramians.append(gramian.numpy().copy())
+        return torch.ones(len(gramian))
+
+    objective = Objective(nan_in(2), [2])
+    (record,) = run(problem, objective=objective, strategy=plain_sum, max_iter=1).history
+    assert len(gramians) == STEPS - 1
+    share, counts = conflict_by_hand(gramians, np.ones(len(problem.names)))
+    assert record["conflicting_pairs"] == pytest.approx(share)
+    actual = [record[f"weight[{name}]"] for name in problem.names]
+    np.testing.assert_allclose(actual, counts, rtol=1e-6)
+
+
 def test_divergence_names_the_column(problem):
     with pytest.raises(FloatingPointError, match=rf"'{problem.names[4]}'.*learning_rate_init"):
         run(problem, objective=Objective(nan_in(4), range(4, 1000)), max_iter=100)
@@ -394,6 +531,7 @@ def test_finishing_trains_on_and_continues_the_history(problem):
     before, reported = weights(problem.model), []
     report = lambda *record: reported.append(record)  # noqa: E731
     finish(run=result, report=report, **loop(problem, max_iter=10))
+    assert all("conflicting_pairs" in record for record in result.history)
     n_epochs = len(result.history)
     assert n_epochs > 3
     assert [record["epoch"] for record in result.history] == [*range(1, n_epochs + 1)]
@@ -402,6 +540,12 @@ def test_finishing_trains_on_and_continues_the_history(problem):
     assert not torch.equal(after, before)
     assert after.isfinite().all()
     assert not problem.model.training
+
+
+def test_finishing_is_at_the_last_temperature():
+    problem = small_problem(HIVAE)
+    finish(run=TrainingRun(), **loop(problem))
+    assert problem.model.temperature == pytest.approx(0.2)
 
 
 def test_ctrl_c_while_finishing_keeps_the_model(problem):
@@ -416,5 +560,5 @@ def test_ctrl_c_while_finishing_keeps_the_model(problem):
 
 def test_finishing_draws_from_the_generator_alone(problem):
     state = torch.get_rng_state()
-    finish(run=TrainingRun(), **loop(problem, strategy=as_strategy("pcgrad")))
+    finish(run=TrainingRun(), **loop(problem, strategy="pcgrad"))
     assert torch.equal(torch.get_rng_state(), state)
