@@ -208,17 +208,41 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def named(setting: tuple) -> str:
+    """A setting in words."""
+    model, objective, beta, exact = setting
+    likelihoods = "exact likelihoods" if exact else "default likelihoods"
+    return f"{model}, {objective}, beta {beta:g}, {likelihoods}"
+
+
+def at_a_glance(by_setting: dict, column: str, digits: int) -> pd.DataFrame:
+    """One column of the summary for all settings side by side."""
+    columns = {
+        f"{setting} ({runs['table'].nunique()} table(s))": runs.groupby("strategy", sort=False)[
+            column
+        ].mean()
+        for setting, runs in by_setting.items()
+    }
+    return pd.DataFrame(columns).round(digits)
+
+
 def report(table: pd.DataFrame) -> str:
-    """All settings, one section each."""
-    parts = []
-    for setting, rows in chosen_runs(table).groupby(SETTING, sort=False):
-        runs = by_run(rows)
+    """All settings side by side, and one section each."""
+    groups = {named(s): rows for s, rows in chosen_runs(table).groupby(SETTING, sort=False)}
+    by_setting = {setting: by_run(rows) for setting, rows in groups.items()}
+    parts = [
+        "### At a glance",
+        "Total error relative to the plain sum's:",
+        markdown(at_a_glance(by_setting, "total_error_to_sum", 3)),
+        "Features overlooked, mean over runs:",
+        markdown(at_a_glance(by_setting, "overlooked", 2)),
+    ]
+    for setting, rows in groups.items():
+        runs = by_setting[setting]
         order = summary(runs).index
-        model, objective, beta, exact = setting
-        likelihoods = "exact likelihoods" if exact else "default likelihoods"
         cells = runs[CELLS].drop_duplicates()
         parts += [
-            f"### model={model}, objective={objective}, beta={beta:g}, {likelihoods}",
+            f"### {setting}",
             f"{cells['table'].nunique()} table(s), {cells['mask'].nunique()} mask(s), "
             f"{cells['seed'].nunique()} seed(s).",
             markdown(summary(runs)),

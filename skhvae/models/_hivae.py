@@ -115,9 +115,11 @@ class MixtureHeads(Heads):
         self.own_layout = HeadLayout(sizes)
         self.own = linear(width, self.own_layout.n_parameters, generator)
         self.by_component = linear(n_components, self.layout.n_parameters, generator, gain=0.1)
+        # Larger than those of packed heads: with a second layer before h, the encoder would else hear so
+        # little of the features at first that the KL term empties z for good.
         self.out = nn.ParameterList(
             torch.empty(n, feature_dim, k).normal_(
-                0.0, 0.1 / math.sqrt(feature_dim), generator=generator
+                0.0, 0.2 / math.sqrt(feature_dim), generator=generator
             )
             for n, k in self.layout.groups
         )
@@ -164,13 +166,12 @@ class HIVAE(VAE):
         super()._build_latent(width, latent_dim, generator)
         self.noise_dim = latent_dim + self.n_components
         self.component = linear(width, self.n_components, generator, gain=0.3)
+        # Small, so that z is at first little disturbed by components that mean nothing yet.
         self.posterior_by_component = nn.Parameter(
-            torch.empty(2 * latent_dim, self.n_components).normal_(
-                0.0, 0.3 / math.sqrt(self.n_components), generator=generator
-            )
+            torch.empty(2 * latent_dim, self.n_components).normal_(0.0, 0.01, generator=generator)
         )
         self.prior_means = nn.Parameter(
-            torch.empty(self.n_components, latent_dim).normal_(generator=generator)
+            torch.empty(self.n_components, latent_dim).normal_(0.0, 0.1, generator=generator)
         )
         self.temperature = _FIRST_TEMPERATURE
 
