@@ -1,4 +1,4 @@
-"""The training loop: batches of resident tensors, hiding, optimiser, schedule, early stopping."""
+"""The training loop: batches of resident tensors, optimiser, schedule, early stopping."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from skhvae.hiding import hidden_share, hide_at_random
 from skhvae.models import VAE
 from skhvae.moo import Impartiality
 from skhvae.objectives import Objective
 from skhvae.schedule import Schedule, TrainingPlan
 
-__all__ = ["TrainingRun", "finish", "hidden_share", "hide_at_random", "train"]
+__all__ = ["TrainingRun", "finish", "train"]
 
 _LARGEST_GRADIENT = 1.0
 _AVERAGING = 0.999  # decay of the moving average of the weights, per step
@@ -48,23 +49,6 @@ class TrainingRun:
         self.history.append(record)
         if report is not None:
             report(record, n_epochs)
-
-
-def hidden_share(observed: Tensor) -> float:
-    """The largest share of a row's observed cells that a step hides.
-
-    What the encoder meets in training should be about as incomplete as what it will meet: somewhat
-    more than the table itself lacks, since the cells to be learned from have to be hidden too.
-    """
-    return min(0.25 + 1 - observed.double().mean().item(), 0.7)
-
-
-def hide_at_random(observed: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Which observed cells stay visible when each row hides its own share of them, uniform in
-    (0, `share`)."""
-    device = observed.device
-    rate = share * torch.rand(len(observed), 1, generator=generator, device=device)
-    return observed & (torch.rand(observed.shape, generator=generator, device=device) >= rate)
 
 
 class _Averaged:

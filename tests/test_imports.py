@@ -38,7 +38,8 @@ ALLOWED = {
     "objectives": ({"models", "moo"}, {"torch"}),
     "inference": ({"models"}, {"torch"}),
     "schedule": (set(), set()),
-    "training": ({"models", "moo", "objectives", "schedule"}, {"torch"}),
+    "hiding": (set(), {"torch"}),
+    "training": ({"hiding", "models", "moo", "objectives", "schedule"}, {"torch"}),
     "engine": (
         {
             "encoding",

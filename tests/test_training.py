@@ -8,14 +8,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from small_problem import PAIRS, small_problem
 
 from skhvae.models import HIVAE, MODELS, VAE
 from skhvae.moo import FromCallable, Impartiality, as_strategy
 from skhvae.objectives import ELBO, OBJECTIVES, DReG
 from skhvae.schedule import Schedule, TrainingPlan
-from skhvae.training import TrainingRun, finish, hidden_share, hide_at_random, train
+from skhvae.training import TrainingRun, finish, train
 
 PLAN = TrainingPlan(
     max_iter=3,
@@ -133,34 +132,6 @@ def test_learning_rate_rises_to_its_peak_and_ends_near_zero():
     assert (np.diff(rates[peak:]) <= 1e-12).all()
     assert 0 <= rates[-1] < 0.01 * PLAN.learning_rate
     assert rates[0] < 0.1 * PLAN.learning_rate
-
-
-# Hiding
-
-
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_rows_hide_shares_from_zero_to_the_given_one(share):
-    observed = torch.rand(400, 3000, generator=torch.Generator().manual_seed(0)) < 0.7
-    visible = hide_at_random(observed, share, torch.Generator().manual_seed(1))
-    assert not (visible & ~observed).any()
-    hidden = 1 - visible.sum(1) / observed.sum(1)
-    uniform = stats.kstest(hidden.numpy(), stats.uniform(0, share).cdf)
-    assert uniform.pvalue > 0.01
-    columns = 1 - visible.sum(0) / observed.sum(0)
-    assert np.abs(stats.zscore(columns.numpy())).max() < 5  # no column is preferred
-    assert columns.mean() == pytest.approx(share / 2, abs=0.03)
-
-
-def test_nothing_is_hidden_at_share_zero():
-    observed = torch.rand(20, 20, generator=torch.Generator().manual_seed(0)) < 0.7
-    assert torch.equal(hide_at_random(observed, 0.0, torch.Generator()), observed)
-
-
-def test_each_step_hides_other_cells():
-    observed = torch.ones(20, 20, dtype=torch.bool)
-    generator = torch.Generator().manual_seed(0)
-    first, second = (hide_at_random(observed, 0.5, generator) for _ in range(2))
-    assert not torch.equal(first, second)
 
 
 # The loop
@@ -508,13 +479,6 @@ def test_ctrl_c_keeps_a_usable_model(problem, step, held_out):
         assert best_epoch(problem, errors) == 1
     else:
         assert torch.equal(weights(problem.model), first) == (step == 1)
-
-
-def test_more_is_hidden_where_more_is_missing():
-    observed = torch.rand(1000, 10, generator=torch.Generator().manual_seed(0))
-    shares = [hidden_share(observed < known) for known in (1.1, 0.8, 0.5, 0.1)]
-    assert shares == sorted(shares)
-    assert 0 < shares[0] < shares[1] < shares[2] == shares[3] < 1
 
 
 def test_training_warns_of_nothing_by_itself(problem):

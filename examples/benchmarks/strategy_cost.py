@@ -19,11 +19,11 @@ import torch
 from skhvae.assignment import assign_likelihoods
 from skhvae.datasets import make_heterogeneous
 from skhvae.encoding import TableEncoder
+from skhvae.hiding import hide_at_random
 from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, Impartiality, as_strategy
 from skhvae.objectives import ELBO
 from skhvae.schema import infer_schema
-from skhvae.training import hide_at_random
 
 MIX = {"n_real": 4, "n_positive": 2, "n_count": 2, "n_binary": 2, "n_nominal": 3, "n_ordinal": 2}
 
