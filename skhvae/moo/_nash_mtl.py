@@ -62,7 +62,8 @@ def _bargain(cosines: Tensor, beta: Tensor) -> Tensor:
         relative = cosines * torch.outer(beta, beta)
         slope = 1 - relative.sum(1)
         hessian = relative + _identity(cosines)
-        step = torch.linalg.solve_ex(hessian, slope)[0]
+        factor = torch.linalg.cholesky_ex(hessian)[0]
+        step = torch.cholesky_solve(slope.unsqueeze(1), factor).squeeze(1)
         decrement = (slope @ step).clamp(min=0).sqrt()
         # Nesterov's damping: every step stays positive and lowers the function.
         beta = beta * (1 + step / (1 + decrement * (decrement > 0.25)))

