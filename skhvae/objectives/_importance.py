@@ -17,6 +17,20 @@ class _ImportanceWeighted(Objective):
         super().__init__(beta)
         self.n_samples = n_samples
 
+    def _draw(self, model, values, visible, generator):
+        """The posterior, and K points of it for every row, (K, B, latent size)."""
+        posterior = model.encode(values, visible)
+        shape = (self.n_samples, len(values), model.noise_dim)
+        return posterior, posterior.at(self.noise(posterior, shape, generator))
+
+    def _weigh(self, model, params, values, cell_weights, log_ratio) -> tuple[Tensor, Loss]:
+        """The points' shares, and the loss in which they count by these."""
+        shares = self._shares(model, params, values, cell_weights, log_ratio)
+        losses = model.heads.losses(params, values) * cell_weights
+        features = (shares.unsqueeze(-1) * losses).sum(0).mean(0)
+        kl = (shares * log_ratio).sum(0).mean()
+        return shares, Loss(features, kl, features.sum() + self.beta * kl)
+
     def _shares(self, model, params, values, cell_weights, log_ratio) -> Tensor:
         r"""Each point's share of its row's evidence, :math:`\tilde w_k = w_k / \sum_j w_j`, (K, B)."""
         with torch.no_grad():
@@ -45,17 +59,11 @@ class IWAE(_ImportanceWeighted):
     def __call__(
         self, model, values, observed, visible, impartiality, generator, visible_weight=1.0
     ) -> Loss:
-        posterior = model.encode(values, visible)
-        shape = (self.n_samples, len(values), model.noise_dim)
-        points = posterior.at(self.noise(posterior, shape, generator))
+        posterior, points = self._draw(model, values, visible, generator)
         params = model.params(points, posterior, impartiality)
         cell_weights = self.cell_weights(values, observed, visible, visible_weight)
         log_ratio = posterior.log_ratio(points)
-        shares = self._shares(model, params, values, cell_weights, log_ratio)
-        losses = model.heads.losses(params, values) * cell_weights
-        features = (shares.unsqueeze(-1) * losses).sum(0).mean(0)
-        kl = (shares * log_ratio).sum(0).mean()
-        return Loss(features, kl, features.sum() + self.beta * kl)
+        return self._weigh(model, params, values, cell_weights, log_ratio)[1]
 
 
 class DReG(_ImportanceWeighted):
@@ -78,19 +86,14 @@ class DReG(_ImportanceWeighted):
     def __call__(
         self, model, values, observed, visible, impartiality, generator, visible_weight=1.0
     ) -> Loss:
-        posterior = model.encode(values, visible)
-        shape = (self.n_samples, len(values), model.noise_dim)
-        points = posterior.at(self.noise(posterior, shape, generator))
+        posterior, points = self._draw(model, values, visible, generator)
         cell_weights = self.cell_weights(values, observed, visible, visible_weight)
         # The conditional decoder's view of the visible cells is its input, not a point of the posterior.
         params = model.params(points.detach(), posterior, impartiality)
         log_ratio = posterior.detach().log_ratio(points)
-        shares = self._shares(model, params, values, cell_weights, log_ratio)
-        losses = model.heads.losses(params, values) * cell_weights
-        features = (shares.unsqueeze(-1) * losses).sum(0).mean(0)
-        kl = (shares * log_ratio).sum(0).mean().detach()
+        shares, bound = self._weigh(model, params, values, cell_weights, log_ratio.detach())
         if not torch.is_grad_enabled():
-            return Loss(features, kl, features.sum() + self.beta * kl)
+            return bound
 
         encoder = impartiality and impartiality.within("encoder")
         with model.held_constant():
@@ -99,5 +102,5 @@ class DReG(_ImportanceWeighted):
         of_points = losses.sum(-1) + self.beta * log_ratio
         of_encoder = (shares**2 * of_points).sum(0).mean()
         # Adds the encoder's gradient, not its value: the bound is counted once.
-        total = features.sum() + self.beta * kl + (of_encoder - of_encoder.detach())
-        return Loss(features, kl, total)
+        total = bound.total + (of_encoder - of_encoder.detach())
+        return Loss(bound.features, bound.kl, total)
