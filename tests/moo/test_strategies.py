@@ -98,7 +98,8 @@ class Case:
     by other means, and on which Jacobians it is one; cosine: how well the two agree; draws: calls to
     average where the outcome is random; by_order: it is random only through the order of more than two
     features; size_blind: whether the direction stays the same when the gradients change their sizes;
-    harmless: whether no feature loses along it.
+    harmless: whether no feature loses along it; tells: down to which share of the largest gradient's size
+    a feature's weight is more than what is left of larger numbers.
     """
 
     pinned: tuple[float, ...] | None
@@ -109,6 +110,7 @@ class Case:
     by_order: bool = False
     size_blind: bool = False
     harmless: bool = False
+    tells: float = 0.0
 
     def settled(self, n_features):
         """Whether the outcome is the same in every call."""
@@ -175,11 +177,13 @@ CASES = {
         on=[*ORDINARY, "duplicates", "rank 1"],  # of rank 40: no direction is harmless
         cosine=0.9999,  # theirs adds 1e-4 of the largest eigenvalue to all
         harmless=True,
+        tells=1e-12,
     ),
     "aligned-mtl": Case(
         pinned=(0.86231, 0.50569, 0.02637),
         oracle=torchjd("AlignedMTL"),
         cosine=1 - 1e-7,
+        tells=1e-3,
     ),
     "nash-mtl": Case(
         pinned=(0.72081, 0.55258, 0.41842),
@@ -310,7 +314,7 @@ def test_gradients_on_one_line_in_both_directions_give_no_noise(weighting, facto
     for seed in range(20):
         jacobian = sized(factors, gradients(1, seed=seed)).float()
         weights = ready(weighting)(jacobian @ jacobian.T)
-        assert weights.abs().max() < 20
+        assert weights.abs().max() < 10
         direction = weights @ jacobian.double()
         assert not direction.any() or cosine(direction, jacobian.double().sum(0)) > 0.99
 
@@ -353,11 +357,11 @@ def test_unit_of_the_loss_does_not_matter(name, factor):
         combined(ready(name), factor * CONFLICTING),
         expected,
         rtol=0,
-        atol=1e-6 * expected.norm(),
+        atol=1e-7 * expected.norm(),
     )
 
 
-@settled(["one", "two", "two in conflict", "15", "scaled"])
+@settled(["one", "two", "two in conflict", "15", "scaled", "sizes 1e-8 to 1e8"])
 @pytest.mark.parametrize("where", ["first", "between", "last"])
 def test_feature_without_gradient_has_no_influence(name, of, where):
     """Not on the others' direction, and not on what a strategy remembers for its next steps."""
@@ -374,11 +378,13 @@ def test_feature_without_gradient_has_no_influence(name, of, where):
         padded[at] = factor * jacobian
         expected, own = alone.reconcile(StackedGradients(factor * jacobian))
         shared, weights = among.reconcile(StackedGradients(padded))
-        torch.testing.assert_close(shared, expected, rtol=0, atol=1e-6 * expected.norm())
+        torch.testing.assert_close(shared, expected, rtol=0, atol=1e-9 * expected.norm())
         sizes = factor * jacobian.norm(dim=1)
         torch.testing.assert_close(
-            weights[at] * sizes, own * sizes, rtol=0, atol=1e-6 * expected.norm()
+            weights[at] * sizes, own * sizes, rtol=0, atol=1e-9 * expected.norm()
         )
+        told = sizes > CASES[name].tells * sizes.max()
+        torch.testing.assert_close(weights[at][told], own[told], rtol=1e-9, atol=1e-12)
         assert weights.count_nonzero() <= n_features
 
 
