@@ -130,8 +130,22 @@ class TableEncoder:
                     f"Use another one, e.g. likelihoods={{{name}: 'normal'}}."
                 )
 
-    def encode(self, table: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(
+        self, table: pd.DataFrame, missing: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode a table with the columns of the training table, in its order.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_rows, n_columns)
+        missing : bool ndarray of shape (n_rows, n_columns) or None
+            What :meth:`missing` says of it, if that is known already.
+
+        Returns
+        -------
+        values : float32 Tensor of shape (n_rows, n_features)
+            In model units, packed order; in-support fillers where not observed.
+        observed : bool Tensor of shape (n_rows, n_features)
 
         Raises
         ------
@@ -142,30 +156,29 @@ class TableEncoder:
             For dtypes that no column can have.
         """
         shape = (len(table), len(self.features))
-        values = torch.empty(shape, dtype=torch.float32)
-        observed = torch.empty(shape, dtype=torch.bool)
-        for feature, (_, column) in zip(self.schema, table.items(), strict=True):
-            missing = tables.missing_cells(column, self.missing_values)
-            stored = tables.storage(column, missing)
+        values = np.empty(shape, dtype=np.float32)
+        observed = np.empty(shape, dtype=bool)
+        cells_of = self.missing(table).T if missing is None else missing.T
+        for feature, (_, column), cells in zip(self.schema, table.items(), cells_of, strict=True):
+            stored = tables.storage(column, cells)
             if stored == "float":
-                tables.numbers(column, missing)  # refuses infinities, wherever they are
+                tables.numbers(column, cells)  # refuses infinities, wherever they are
             if not feature.is_modelled:
                 continue
             codec = self._codecs[feature.name]
-            known = codec.read(column, missing, stored)
+            known = codec.read(column, cells, stored)
             present = ~np.isnan(known)
-            if self.handle_unknown == "error" and (missing | present).sum() < len(table):
-                unknown = tables.scalars(column)[~missing & ~present]
+            if self.handle_unknown == "error" and (cells | present).sum() < len(table):
+                unknown = tables.scalars(column)[~cells & ~present]
                 raise ValueError(
                     f"Column {label(feature.name)}: level(s) {pd.unique(unknown)[:5].tolist()} were not "
                     "seen in fit. Use handle_unknown='missing' to keep them and impute as if they "
                     "were missing."
                 )
-            encoded = np.where(present, codec.to_model(known), codec.filler)
             position = self._position[feature.name]
-            observed[:, position] = torch.from_numpy(present)
-            values[:, position] = torch.from_numpy(encoded.astype(np.float32))
-        return values, observed
+            observed[:, position] = present
+            values[:, position] = np.where(present, codec.to_model(known), codec.filler)
+        return torch.from_numpy(values), torch.from_numpy(observed)
 
     def error_scales(self) -> torch.Tensor:
         """What an error in model units is multiplied by: scale / range, 1 / levels, or 1."""
@@ -181,10 +194,10 @@ class TableEncoder:
         return torch.tensor(scales)
 
     def missing(self, table: pd.DataFrame) -> np.ndarray:
-        """Missing cells of `table`, bool (n_rows, n_columns), in table order."""
-        return np.column_stack(
+        """Missing cells of `table`, bool (n_rows, n_columns), in table order; columns are contiguous."""
+        return np.stack(
             [tables.missing_cells(column, self.missing_values) for _, column in table.items()]
-        )
+        ).T
 
     def in_table_order(self, cells: torch.Tensor) -> np.ndarray:
         """Cells in packed order -> (n_rows, n_columns) in table order, False where not modelled."""
@@ -233,7 +246,7 @@ class TableEncoder:
             elif cells.any():
                 chosen = np.zeros(cells.sum())
                 if feature.is_modelled:
-                    chosen = estimates[cells, self._position[feature.name]]
+                    chosen = estimates[cells, self._position[feature.name]].astype(np.float64)
                 columns.append(self._codecs[feature.name].write(column, cells, chosen))
             else:
                 columns.append(column)

@@ -24,7 +24,7 @@ from skhvae.training import TrainingRun, finish, train
 
 __all__ = ["Engine", "Recipe"]
 
-_N_POINTS = 8  # posterior points of a point estimate, in antithetic pairs
+_BLOCK = 65_536  # rows completed at once, beside compact arrays for all
 _MOST_HELD_OUT_ROWS = 16_384  # enough for a steady error, and cheap beside an epoch
 # Of the observed cells, hidden to measure errors when no complete table is given.
 _SCORED_SHARE = 0.1
@@ -103,8 +103,7 @@ class Engine:
         if not features or not observed.any():
             self._take_over(previous)
             return self
-        chance = torch.rand(observed.shape, generator=host)
-        held = observed & (chance < recipe.validation_fraction)
+        held = _some_of(observed, recipe.validation_fraction, host)
         if torch.equal(held, observed):  # too few cells to spare any
             held = torch.zeros_like(observed)
         shown = observed & ~held
@@ -122,8 +121,10 @@ class Engine:
             names=_distinct_names(features),
             report=report,
         )
-        half = torch.randn(_N_POINTS // 2, self.model.noise_dim, generator=host)
-        self._points = torch.cat([half, -half]).to(self.device)
+        # Antithetic pairs, and the centre if the number is odd.
+        n_points, size = self.model.n_points, self.model.noise_dim
+        half = torch.randn(n_points // 2, size, generator=host)
+        self._points = torch.cat([half, -half, torch.zeros(n_points % 2, size)]).to(self.device)
         judge = self._judge(values, shown, held, host) if held.any() else None
         self.run = train(self.model, *self._useful(values, shown), held_out_errors=judge, **loop)
         if judge is not None:
@@ -162,7 +163,9 @@ class Engine:
     def _useful(self, values, observed):
         """The rows with something to learn from, on the device."""
         rows = observed.any(1)
-        return values[rows].to(self.device), observed[rows].to(self.device)
+        if not rows.all():
+            values, observed = values[rows], observed[rows]
+        return values.to(self.device), observed.to(self.device)
 
     def _judge(self, values, shown, held, generator):
         rows = torch.randperm(len(values), generator=generator)[:_MOST_HELD_OUT_ROWS]
@@ -177,30 +180,30 @@ class Engine:
         )
         return cells.errors
 
-    def _estimates(self, values, visible, rows: np.ndarray) -> np.ndarray:
-        """Point estimates for the chosen rows, 0 elsewhere."""
-        estimates = np.zeros(values.shape)
-        if self.model is not None and rows.any():
-            chosen = torch.from_numpy(rows)
-            estimates[rows] = impute_rows(
-                self.model, values[chosen], visible[chosen], self._points, self._by_median
-            ).numpy()
-        return estimates
+    def _impute(self, values, visible, rows: np.ndarray) -> None:
+        """Put point estimates into the chosen rows of `values`, block by block, in place."""
+        if self.model is None:
+            return
+        rows = torch.from_numpy(rows.nonzero()[0])
+        for start in range(0, len(rows), _BLOCK):
+            some = rows[start : start + _BLOCK]
+            values[some] = impute_rows(
+                self.model, values[some], visible[some], self._points, self._by_median
+            )
 
     def complete(self, table: pd.DataFrame, keep_empty: bool) -> tuple[pd.DataFrame, np.ndarray]:
         """The completed table, and which cells (n_rows, n_columns) were missing."""
-        values, observed = self.encoder.encode(table)
         missing = self.encoder.missing(table)
-        estimates = self._estimates(values, observed, missing.any(axis=1))
-        return self.encoder.decode(estimates, table, missing, keep_empty), missing
+        values, observed = self.encoder.encode(table, missing)
+        self._impute(values, observed, missing.any(axis=1))
+        return self.encoder.decode(values.numpy(), table, missing, keep_empty), missing
 
     def errors(self, table: pd.DataFrame, complete: pd.DataFrame | None) -> pd.DataFrame:
         """Errors of the missing cells of `table` that `complete` knows; without it, of a tenth of the
         observed cells, the same in every call."""
         values, observed = self.encoder.encode(table)
         if complete is None:
-            chance = torch.rand(observed.shape, generator=torch.Generator().manual_seed(0))
-            hidden = observed & (chance < _SCORED_SHARE)
+            hidden = _some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
             cells = self.encoder.in_table_order(hidden)
             return self._errors(table, table, values, observed & ~hidden, cells)
         hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
@@ -208,8 +211,9 @@ class Engine:
 
     def _errors(self, table, complete, values, visible, hidden) -> pd.DataFrame:
         """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
-        estimates = self._estimates(values, visible, hidden.any(axis=1))
-        imputed = self.encoder.decode(estimates, table, hidden, keep_empty=True)
+        estimates = values.clone()
+        self._impute(estimates, visible, hidden.any(axis=1))
+        imputed = self.encoder.decode(estimates.numpy(), table, hidden, keep_empty=True)
         if not pd.isna(self.encoder.missing_values):  # to the metrics, the marker is no value
             complete = complete.mask(self.encoder.missing(complete))
         return imputation_errors(complete, imputed, hidden, self.encoder.schema)
@@ -244,7 +248,7 @@ class Engine:
         if self.model is None:
             return np.zeros((len(table), self._latent_dim))
         values, observed = self.encoder.encode(table)
-        return latent_means(self.model, values, observed, self.device).numpy()
+        return latent_means(self.model, values, observed).numpy()
 
     def to(self, device: torch.device) -> Engine:
         """A copy on another device."""
@@ -257,6 +261,13 @@ class Engine:
         if self.impartiality is not None:
             moved.impartiality = self.impartiality.to(device)
         return moved
+
+
+def _some_of(observed: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """Each observed cell with chance `share`, bool (n_rows, n_features); in blocks, because chances take
+    four times the memory."""
+    blocks = observed.split(_BLOCK)
+    return torch.cat([b & (torch.rand(b.shape, generator=generator) < share) for b in blocks])
 
 
 def _distinct_names(features) -> list[str]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from skhvae.models import VAE
 
 __all__ = ["HeldOutCells", "impute_rows", "latent_means", "log_predictive", "point_estimates"]
 
-_MOST_OUTPUTS = 2**23  # head outputs held at once, 64 MiB: a feature can have thousands of levels
+# Rows times posterior points in a chunk: on the CPU as many as its caches hold, so that one row is
+# not waited for long either; on other devices enough to keep them busy.
+_CHUNK, _CHUNK_OF_DEVICE = 512, 16_384
+_MOST_OUTPUTS = 2**23  # head outputs held at once, 32 MiB: a feature can have thousands of levels
+_FEWEST_ROWS = 16  # fill the processor's registers: it computes a remainder by other instructions
+# With fewer outputs (11 or less in MKL), the order in which a layer's products are summed can depend on
+# the row's place in its chunk.
+_NARROW = 16
 
 
 @torch.no_grad()
@@ -49,8 +61,11 @@ def point_estimates(
         stop = start + params.shape[-2]
         if family.finite:
             probs = family.probs(params).mean(0)
-            median = (probs.cumsum(-1) < 0.5).sum(-1)
-            estimate = torch.where(by_median[start:stop], median, probs.argmax(-1)).to(values.dtype)
+            estimate = probs.argmax(-1)
+            if by_median[start:stop].any():  # not the case for those with thousands of levels
+                median = (probs.cumsum(-1) < 0.5).sum(-1)
+                estimate = torch.where(by_median[start:stop], median, estimate)
+            estimate = estimate.to(values.dtype)
         else:
             estimate = family.mean(params).mean(0)
         estimates.append(estimate)
@@ -64,43 +79,104 @@ def impute_rows(
     visible: Tensor,
     points: Tensor,
     by_median: Tensor,
-    rows_at_once: int = 2048,
+    rows_at_once: int | None = None,
 ) -> Tensor:
-    """:func:`point_estimates` for any number of rows, in chunks of bounded memory.
+    """:func:`point_estimates` for any number of rows, the same to the last bit for a row wherever it
+    stands.
 
-    Runs in float64: in float32 the last digits of a row would depend on the shape of its chunk. The
-    model's own weights stay as they are.
+    Parameters
+    ----------
+    model, values, visible, points, by_median
+        As there.
+    rows_at_once : int or None
+        The shape that every chunk of rows has; None is what suits the device.
 
     Returns
     -------
     Tensor of shape (n_rows, n_features)
-        On the CPU.
+        Where `values` are.
     """
 
-    def estimate(model, points, values, visible):
+    model = _steady(model)
+    points = points.to(next(model.parameters()))
+
+    def estimate(values, visible):
         return point_estimates(model, values, visible, points, by_median)
 
-    return _by_rows(estimate, model, points, values, visible, rows_at_once=rows_at_once)
+    size = rows_at_once or _chunk_size(model, len(points))
+    return _by_rows(estimate, model, size, values, visible).to(values.dtype)
 
 
-def _by_rows(function, model: VAE, points: Tensor, *of_rows: Tensor, rows_at_once=2048) -> Tensor:
-    """A function of model, points and rows, (B, n_features), in chunks and in float64; on the CPU."""
-    device = points.device
-    model = copy.deepcopy(model).double()
-    n_outputs = len(points) * model.heads.layout.n_parameters
-    rows_at_once = max(1, min(rows_at_once, _MOST_OUTPUTS // n_outputs))
-    chunks = []
-    for rows in zip(*(tensor.split(rows_at_once) for tensor in of_rows), strict=True):
-        rows = (x.to(device, torch.float64 if x.is_floating_point() else None) for x in rows)
-        chunks.append(function(model, points.double(), *rows).cpu())
-    return torch.cat(chunks)
+def _steady(model: VAE) -> VAE:
+    """The model, or a copy in float64 if a layer has few outputs: in the product of such a layer the
+    order of summation depends on the row's place, and what is left of that must be small."""
+    layers = (module for module in model.modules() if isinstance(module, nn.Linear))
+    if all(layer.out_features >= _NARROW for layer in layers):
+        return model
+    return copy.deepcopy(model).double()
+
+
+def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: Tensor) -> Tensor:
+    """A function of rows, (B, n_features) each, for any number of them.
+
+    How a matrix product rounds depends on its shape, and a choice between levels on how it rounds.
+    So all chunks have one shape, `size` rows, the last one padded, and a row meets the same arithmetic
+    whatever stands beside it. On the CPU a thread has a chunk of its own: threads that share every
+    operation wait for each other after each.
+    """
+    like, home = next(model.parameters()), of_rows[0].device
+
+    def run(start: int) -> Tensor:
+        rows = [x[start : start + size] for x in of_rows]
+        n_rows = len(rows[0])
+        rows = (functional.pad(x, (0, 0, 0, size - n_rows)).to(like.device) for x in rows)
+        rows = (x.to(like.dtype) if x.is_floating_point() else x for x in rows)
+        return function(*rows)[:n_rows].to(home)
+
+    starts = range(0, len(of_rows[0]), size)
+    if like.device.type != "cpu":
+        return torch.cat([run(start) for start in starts])
+    with _single_threaded_operations() as n_threads:
+        if min(n_threads, len(starts)) == 1:
+            return torch.cat([run(start) for start in starts])
+        with ThreadPoolExecutor(n_threads) as pool:
+            return torch.cat(list(pool.map(run, starts)))
+
+
+def _chunk_size(model: VAE, n_points: int) -> int:
+    """Rows a chunk, a power of two."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    most = _MOST_OUTPUTS // model.heads.layout.n_parameters
+    rows = min(most, _CHUNK if on_cpu else _CHUNK_OF_DEVICE) // n_points
+    return 2 ** int(math.log2(max(_FEWEST_ROWS, rows)))
+
+
+_number_of_threads = threading.Lock()  # is the process's, not the caller's
+
+
+@contextmanager
+def _single_threaded_operations() -> Iterator[int]:
+    """torch's operations take one thread each; yields how many they had before."""
+    with _number_of_threads:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield before
+        finally:
+            torch.set_num_threads(before)
 
 
 def log_predictive(
-    model: VAE, values: Tensor, visible: Tensor, points: Tensor, rows_at_once: int = 2048
+    model: VAE,
+    values: Tensor,
+    visible: Tensor,
+    points: Tensor,
+    rows_at_once: int | None = None,
 ) -> Tensor:
     r"""Log predictive density of every cell given the row's visible ones, as :func:`point_estimates`
     predicts it: :math:`\log \frac1S \sum_s p(x_d \mid z_s)`.
+
+    In float64: the terms of a count's probability cancel.
 
     Parameters
     ----------
@@ -110,33 +186,36 @@ def log_predictive(
     visible : bool Tensor of shape (n_rows, n_features)
         What the encoder sees of it.
     points : Tensor of shape (S, noise_dim)
-    rows_at_once : int
+    rows_at_once : int or None
 
     Returns
     -------
     float64 Tensor of shape (n_rows, n_features)
-        Nats in model units, on the CPU.
+        Nats in model units, where `values` are.
     """
+    model, points = copy.deepcopy(model).double(), points.double()
 
     @torch.no_grad()
-    def density(model, points, values, visible):
+    def density(values, visible):
         posterior = model.encode(values, visible)
         params = model.params(posterior.at(points.unsqueeze(1)), posterior)
         of_points = model.heads.log_prob(params, values)
         return of_points.logsumexp(0) - math.log(len(points))
 
-    return _by_rows(density, model, points, values, visible, rows_at_once=rows_at_once)
+    size = rows_at_once or _chunk_size(model, len(points))
+    return _by_rows(density, model, size, values, visible)
 
 
-@torch.no_grad()
-def latent_means(model: VAE, values: Tensor, visible: Tensor, device) -> Tensor:
-    """Posterior mean of z, (n_rows, latent_dim), on the CPU; in float64 as in :func:`impute_rows`."""
-    model = copy.deepcopy(model).double()
-    parts = [
-        model.encode(v.to(device, torch.float64), seen.to(device)).mean.cpu()
-        for v, seen in zip(values.split(4096), visible.split(4096), strict=True)
-    ]
-    return torch.cat(parts)
+def latent_means(model: VAE, values: Tensor, visible: Tensor) -> Tensor:
+    """Posterior mean of z, (n_rows, latent_dim), in chunks as in :func:`impute_rows`."""
+
+    model = _steady(model)
+
+    @torch.no_grad()
+    def mean(values, visible):
+        return model.encode(values, visible).mean
+
+    return _by_rows(mean, model, _chunk_size(model, 1), values, visible).to(values.dtype)
 
 
 class HeldOutCells:
@@ -165,14 +244,7 @@ class HeldOutCells:
         The posterior mean stands for the posterior: a curve needs no more.
         """
         centre = self.values.new_zeros(1, model.noise_dim)
-        estimates = torch.cat(
-            [
-                point_estimates(model, values, visible, centre, self.by_median)
-                for values, visible in zip(
-                    self.values.split(4096), self.visible.split(4096), strict=True
-                )
-            ]
-        )
+        estimates = impute_rows(model, self.values, self.visible, centre, self.by_median)
         difference = (estimates - self.values).abs()
         wrong = torch.where(self.by_median, difference, (difference > 0.5).to(difference))
         cost = torch.where(self.finite, wrong, difference**2)

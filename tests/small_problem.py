@@ -59,14 +59,16 @@ def encode(table, likelihoods=None, **schema):
     return encoder, *encoder.fit_encode(table)
 
 
-def build(encoder, values, observed, model=CVAE, width=8, depth=1, dropout=0.0, seed=0):
+def build(
+    encoder, values, observed, model=CVAE, width=8, depth=1, dropout=0.0, seed=0, latent_dim=3
+):
     """An untrained model of an encoded table."""
     return model(
         [(group.likelihood, len(group.features)) for group in encoder.groups],
         values,
         observed,
         encoder.n_symbols(),
-        3,
+        latent_dim,
         (width,) * depth,
         dropout,
         torch.Generator().manual_seed(seed),

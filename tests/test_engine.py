@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from skhvae import HeterogeneousVAEImputer
+from skhvae import HeterogeneousVAEImputer, inference
 from skhvae.assignment import assign_likelihoods
 from skhvae.datasets import make_heterogeneous
 from skhvae.encoding import TableEncoder
@@ -334,6 +334,45 @@ def test_to_moves_everything(model):
 def test_to_without_a_model():
     engine = fit(pd.DataFrame({"x": [1.5, np.nan, 1.5]}))
     assert engine.to(CPU).conflict().shape == (0, 0)
+
+
+# Blocks of rows
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 59, 60])
+def test_blocks_do_not_matter(n_rows, monkeypatch):
+    whole, missing = fit(TABLE).complete(TABLE, keep_empty=False)
+    monkeypatch.setattr("skhvae.engine._BLOCK", n_rows)
+    blocks, missing_too = fit(TABLE).complete(TABLE, keep_empty=False)
+    pd.testing.assert_frame_equal(blocks, whole)
+    np.testing.assert_array_equal(missing_too, missing)
+
+
+def test_rows_that_lack_nothing_are_not_imputed(monkeypatch):
+    engine = fit(TABLE)
+    asked = []
+    impute_rows = inference.impute_rows
+
+    def spy(model, values, *args):
+        asked.append(len(values))
+        return impute_rows(model, values, *args)
+
+    monkeypatch.setattr("skhvae.engine.impute_rows", spy)
+    engine.complete(TABLE, keep_empty=False)
+    engine.complete(COMPLETE, keep_empty=False)
+    assert asked == [TABLE.isna().any(axis=1).sum()]
+
+
+# Points of the posterior
+
+
+@pytest.mark.parametrize("n_points", [1, 2, 5, 8])
+def test_the_model_says_how_many_points_make_an_estimate(n_points, monkeypatch):
+    monkeypatch.setattr(MODELS["cvae"], "n_points", n_points)
+    points = fit(TABLE)._points
+    assert points.shape == (n_points, 3)
+    torch.testing.assert_close(points.mean(0), torch.zeros(3))
+    assert len(points.unique(dim=0)) == n_points
 
 
 # Densities

@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_problem import build, encode, small_problem
 
+from skhvae import inference
 from skhvae.evaluation import imputation_errors
 from skhvae.inference import (
     HeldOutCells,
@@ -77,6 +78,81 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(problem, rows):
 def test_chunks_do_not_matter(problem, rows_at_once):
     chunked = impute(problem, rows_at_once=rows_at_once)
     torch.testing.assert_close(chunked, impute(problem), rtol=0, atol=1e-12)
+
+
+@pytest.fixture(params=["cvae", "vae"])
+def wide(request):
+    """A model without narrow layers, which computes in float32."""
+    problem = small_problem(MODELS[request.param], n_rows=200, width=32, latent_dim=8)
+    sharpen(problem.model)
+    return problem
+
+
+@pytest.fixture
+def n_threads():
+    """torch.set_num_threads, undone afterwards."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rows_at_once", [None, 16, 64])
+def test_a_row_is_the_same_to_the_last_bit(wide, rows_at_once):
+    """In any order, among any rows, in any place of any chunk."""
+    whole = impute(wide, rows_at_once=rows_at_once)
+    assert (whole.std(0) > 0).sum() > 5
+    generator = torch.Generator().manual_seed(0)
+    for n_rows in (1, 2, 15, 16, 17, 63, 65, 199, 200):
+        rows = torch.randperm(200, generator=generator)[:n_rows]
+        assert torch.equal(impute(wide, rows, rows_at_once=rows_at_once), whole[rows])
+
+
+def test_the_number_of_threads_does_not_matter(wide, n_threads):
+    estimates = []
+    for n in (1, 2, 3):
+        n_threads(n)
+        estimates.append(impute(wide, rows_at_once=16))
+        assert torch.get_num_threads() == n
+    assert torch.equal(estimates[0], estimates[1])
+    assert torch.equal(estimates[0], estimates[2])
+
+
+def test_an_error_leaves_the_number_of_threads_as_it_was(wide, n_threads, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("of a likelihood")
+
+    n_threads(2)
+    monkeypatch.setattr(inference, "point_estimates", fail)
+    with pytest.raises(RuntimeError, match="of a likelihood"):
+        impute(wide, rows_at_once=16)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("width", "latent_dim", "dtype"),
+    [(32, 8, torch.float32), (8, 8, torch.float64), (32, 3, torch.float64)],
+)
+def test_narrow_layers_are_computed_in_float64(width, latent_dim, dtype, monkeypatch):
+    problem = small_problem(width=width, latent_dim=latent_dim)
+    problem.model.eval()
+    seen = []
+
+    def spy(model, values, *args):
+        seen.append(values.dtype)
+        return point_estimates(model, values, *args)
+
+    monkeypatch.setattr(inference, "point_estimates", spy)
+    assert impute(problem).dtype == torch.float32
+    assert seen == [dtype]
+
+
+@pytest.mark.parametrize("n_points", [1, 8])
+def test_chunks_hold_a_bounded_number_of_outputs(wide, n_points, monkeypatch):
+    n_outputs = wide.model.heads.layout.n_parameters
+    monkeypatch.setattr(inference, "_MOST_OUTPUTS", 300 * n_outputs)
+    assert inference._chunk_size(wide.model, n_points) == {1: 256, 8: 32}[n_points]
+    monkeypatch.setattr(inference, "_MOST_OUTPUTS", 1)
+    assert inference._chunk_size(wide.model, n_points) == 16
 
 
 def test_the_model_is_left_as_it_was(problem):
@@ -154,11 +230,11 @@ def test_density_does_not_depend_on_chunks(problem, rows_at_once):
 def test_latent_means(problem):
     many = 100  # more rows than one chunk takes
     values, visible = problem.values.repeat(many, 1), problem.observed.repeat(many, 1)
-    means = latent_means(problem.model, values, visible, torch.device("cpu"))
+    means = latent_means(problem.model, values, visible)
     assert means.shape == (50 * many, problem.model.latent_dim)
     assert not means.requires_grad
     expected = problem.model.double().encode(problem.values.double(), problem.observed).mean
-    torch.testing.assert_close(means[-50:], expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(means[-50:], expected.float(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("model", MODELS.values())

@@ -171,7 +171,7 @@ def pick(table: Tensor, index: Tensor) -> Tensor:
 
 def masked_log_softmax(logits: Tensor, own: Tensor) -> Tensor:
     """Log-softmax over the entries in `own`, very negative elsewhere."""
-    return logits.masked_fill(~own, _IMPOSSIBLE).log_softmax(-1)
+    return torch.where(own, logits, _IMPOSSIBLE).log_softmax(-1)
 
 
 def first_level_reaching(probs: Tensor, q: Tensor | float) -> Tensor:

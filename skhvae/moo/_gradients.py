@@ -65,7 +65,13 @@ class PackedGradients(FeatureGradients):
 
     @cached_property
     def gramian(self) -> Tensor:
-        return feature_gramian(self.grad, self.weight, self.layout).double()
+        (batch, n_params), width = self.grad.shape, self.weight.shape[1]
+        n_features = self.layout.n_features
+        by_parameter = n_params**2 * (batch + width)
+        by_feature = (n_features**2 + n_features) * batch * width
+        if by_feature < by_parameter:
+            return (self.jacobian @ self.jacobian.T).double()
+        return _gramian_by_parameter(self.grad, self.weight, self.layout).double()
 
     @cached_property
     def jacobian(self) -> Tensor:
@@ -75,11 +81,15 @@ class PackedGradients(FeatureGradients):
         return self.grad * weights.to(self.grad.dtype)[self.layout.owner]
 
     def combined(self, weights: Tensor) -> Tensor:
+        if "jacobian" in vars(self):  # D rows to add up instead of P
+            return self.like_h(weights.to(self.jacobian.dtype) @ self.jacobian)
         return (self._weighted(weights) @ self.weight).view(self.shape)
 
     def scaled(self, weights: Tensor) -> PackedGradients:
         scaled = PackedGradients(self._weighted(weights), self.weight, self.layout, self.shape)
         scaled.gramian = self.gramian * torch.outer(weights, weights)
+        if "jacobian" in vars(self):
+            scaled.jacobian = self.jacobian * weights.to(self.jacobian.dtype).unsqueeze(1)
         return scaled
 
 
@@ -169,8 +179,9 @@ def feature_gramian(grad: Tensor, weight: Tensor, layout: HeadLayout) -> Tensor:
 
     .. math:: G_{de} = \sum_{p \in d,\, q \in e} \left(g^\top g \circ W W^\top\right)_{pq}
 
-    costs :math:`P^2 (B + H)`; forming the gradients and multiplying them costs :math:`B P H + D^2 B H`
-    and wins when features have many levels. Both are exact; the cheaper one is taken.
+    costs :math:`P^2 (B + H)`. Forming the gradients costs what it costs to add them up, :math:`B P H`,
+    and replaces it; their products then cost :math:`D^2 B H`, which wins when features have many
+    levels. Both are exact; the cheaper one is taken.
 
     Parameters
     ----------
@@ -180,14 +191,14 @@ def feature_gramian(grad: Tensor, weight: Tensor, layout: HeadLayout) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (n_features, n_features)
+    float64 Tensor of shape (n_features, n_features)
     """
-    (batch, n_params), width = grad.shape, weight.shape[1]
-    by_parameter = n_params**2 * (batch + width)
-    by_feature = batch * width * (n_params + layout.n_features**2)
-    if by_feature < by_parameter:
-        jacobian = feature_jacobian(grad, weight, layout)
-        return jacobian @ jacobian.T
+    shape = torch.Size((len(grad), weight.shape[1]))
+    return PackedGradients(grad, weight, layout, shape).gramian
+
+
+def _gramian_by_parameter(grad: Tensor, weight: Tensor, layout: HeadLayout) -> Tensor:
+    n_params = len(weight)
     products = (grad.T @ grad) * (weight @ weight.T)
     rows = products.new_zeros(layout.n_features, n_params).index_add_(0, layout.owner, products)
     columns = products.new_zeros(layout.n_features, layout.n_features)
