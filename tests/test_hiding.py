@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from skhvae.hiding import hidden_share, hide_at_random
+from skhvae.hiding import hidden_share, hide_at_random, show_as_missing
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
@@ -38,3 +38,13 @@ def test_more_is_hidden_where_more_is_missing():
     shares = [hidden_share(observed < known) for known in (1.1, 0.8, 0.5, 0.1)]
     assert shares == sorted(shares)
     assert 0 < shares[0] < shares[1] < shares[2] == shares[3] < 1
+
+
+def test_missing_cells_look_missing_and_so_do_a_few_hidden_ones():
+    generator = torch.Generator().manual_seed(0)
+    observed = torch.rand(400, 300, generator=generator) < 0.7
+    visible = hide_at_random(observed, 0.5, generator)
+    missing = show_as_missing(observed, visible, generator)
+    assert missing[~observed].all()
+    assert not missing[visible].any()
+    assert missing[observed & ~visible].double().mean().item() == pytest.approx(0.1, abs=0.01)

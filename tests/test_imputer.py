@@ -414,6 +414,22 @@ def test_warm_start_with_other_columns_is_refused():
 # Scores
 
 
+@pytest.mark.slow
+def test_that_a_cell_is_missing_tells_about_the_others():
+    """`height` is missing where it is large, and `length` is nearly the same."""
+    rng = np.random.default_rng(0)
+    height = rng.normal(size=1500)
+    table = pd.DataFrame({"height": height, "length": height + 0.1 * rng.normal(size=1500)})
+    table["other"] = rng.normal(size=1500)
+    table.loc[height > 0.3, "height"] = np.nan
+    gone = rng.random(1500) < 0.2
+    table.loc[gone, "length"] = np.nan
+    imputer = HeterogeneousVAEImputer(max_steps=600, random_state=0)
+    imputed = imputer.fit_transform(table)["length"]
+    neither = gone & (height > 0.3)
+    assert abs(imputed[neither].mean() - height[neither].mean()) < 0.25  # 0.9; of all rows 0
+
+
 def test_score_is_minus_the_mean_error(fitted):
     for y in (None, COMPLETE):
         errors = fitted.score_features(TABLE, y)

@@ -12,16 +12,20 @@ from skhvae.models._blocks import linear
 __all__ = ["InputEmbedding"]
 
 _N_BINS = 32
+# A number with few distinct values may be a code whose every value has a meaning of its own: it is looked
+# up too, if that leaves enough rows a value to learn from.
+_MOST_VALUES, _ROWS_A_VALUE = 256, 50
 _ENOUGH_FOR_QUANTILES = 100_000
 
 
 class InputEmbedding(nn.Module):
-    """Embed a row's visible cells, and the visibility bits, into one vector.
+    """Embed a row's visible cells, and which are visible and which missing, into one vector.
 
     Features with an order (numbers, and the codes of ordered levels) enter standardised and as
     piecewise-linear encodings over their quantile bins (Gorishniy et al. 2022, arXiv 2203.05556,
-    eq. 1); nominal and binary ones through one learned vector a level.
-    A cell that is not visible contributes nothing but its visibility bit.
+    eq. 1), numbers with few distinct values also through one learned vector a value; nominal and binary
+    ones through one a level. A cell that is not visible contributes nothing but two bits: that it is not
+    visible, and whether the table lacks it.
 
     Parameters
     ----------
@@ -39,16 +43,14 @@ class InputEmbedding(nn.Module):
         symbolic = n_symbols > 0
         self.register_buffer("ordered", (~symbolic).nonzero().squeeze(1))
         self.register_buffer("symbolic", symbolic.nonzero().squeeze(1))
-        known = torch.where(observed, values, torch.nan)[:, self.ordered].double()
-        mean = known.nanmean(0)
-        deviation = ((known - mean) ** 2).nanmean(0).sqrt().clamp(min=1e-6)
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("deviation", deviation.float())
-        left, width_of_bin = _quantile_bins((known - mean) / deviation)
-        self.register_buffer("left", left.float())
-        self.register_buffer("slope", (1 / width_of_bin).float())
+        # One column at a time: in float64, all at once would be the largest thing that fit holds.
+        columns = [_scale_and_bins(values[observed[:, i], i].double()) for i in self.ordered]
+        empty = [torch.empty(0), torch.empty(0), torch.empty(0, _N_BINS), torch.empty(0, _N_BINS)]
+        parts = [torch.stack(part) for part in zip(*columns, strict=True)] or empty
+        for name, part in zip(("mean", "deviation", "left", "slope"), parts, strict=True):
+            self.register_buffer(name, part.float())
 
-        n_dense = len(self.ordered) * (1 + _N_BINS) + len(n_symbols)
+        n_dense = len(self.ordered) * (1 + _N_BINS) + 2 * len(n_symbols)
         self.dense = linear(n_dense, width, generator)
         offsets = n_symbols[symbolic].cumsum(0) - n_symbols[symbolic]
         self.register_buffer("offsets", offsets)
@@ -59,17 +61,24 @@ class InputEmbedding(nn.Module):
         )
         levels[-1] = 0
         self.levels = nn.Parameter(levels)
+        self.codes = _CodeEmbedding(values, observed, self.ordered.tolist(), width, generator)
 
-    def forward(self, values: Tensor, visible: Tensor) -> Tensor:
-        """(B, n_features) values and visible -> (B, width)."""
+    def forward(self, values: Tensor, visible: Tensor, missing: Tensor) -> Tensor:
+        """(B, n_features) values, visible and missing -> (B, width)."""
         shown = visible.to(values.dtype)
         seen = shown[:, self.ordered].unsqueeze(-1)
         x = ((values[:, self.ordered] - self.mean) / self.deviation).unsqueeze(-1)
         steps = ((x - self.left) * self.slope).clamp(0, 1)
         dense = torch.cat(
-            [(x.clamp(-10, 10) * seen).flatten(1), (steps * seen).flatten(1), shown], 1
+            [
+                (x.clamp(-10, 10) * seen).flatten(1),
+                (steps * seen).flatten(1),
+                shown,
+                missing.to(shown),
+            ],
+            1,
         )
-        embedded = self.dense(dense)
+        embedded = self.dense(dense) + self.codes(values, visible)
         if len(self.symbolic):
             nothing = self.levels.shape[0] - 1
             rows = values[:, self.symbolic].long() + self.offsets
@@ -80,16 +89,55 @@ class InputEmbedding(nn.Module):
         return embedded
 
 
-def _quantile_bins(known: Tensor) -> tuple[Tensor, Tensor]:
-    """Left edges and widths of quantile bins, each (n_features, 32); repeated edges give bins that
-    are never entered."""
+class _CodeEmbedding(nn.Module):
+    """One learned vector for every distinct value of the numbers that have few of them.
+
+    A number between two known values is looked up as the nearer one.
+    """
+
+    def __init__(self, values, observed, ordered: list[int], width: int, generator):
+        super().__init__()
+        columns, halfways = [], []
+        for i in ordered:
+            known = values[observed[:, i], i]
+            distinct = known.unique()
+            if 2 < len(distinct) <= min(_MOST_VALUES, len(known) // _ROWS_A_VALUE):
+                columns.append(i)
+                halfways.append((distinct[1:] + distinct[:-1]) / 2)
+        self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
+        edges = torch.full((len(columns), max(map(len, halfways), default=0)), torch.inf)
+        for row, halfway in zip(edges, halfways, strict=True):
+            row[: len(halfway)] = halfway
+        self.register_buffer("edges", edges)
+        sizes = torch.tensor([len(halfway) + 1 for halfway in halfways], dtype=torch.long)
+        self.register_buffer("offsets", sizes.cumsum(0) - sizes)
+        # The last row, always zero, is for what is not visible.
+        vectors = torch.empty(int(sizes.sum()) + 1, width).normal_(
+            0.0, 0.3 / max(values.shape[1], 1) ** 0.5, generator=generator
+        )
+        vectors[-1] = 0
+        self.vectors = nn.Parameter(vectors) if columns else None
+
+    def forward(self, values: Tensor, visible: Tensor) -> Tensor | float:
+        """(B, n_features) values and visible -> (B, width); 0 without such numbers."""
+        if self.vectors is None:
+            return 0.0
+        nothing = self.vectors.shape[0] - 1
+        codes = torch.searchsorted(self.edges, values[:, self.columns].T.contiguous()).T
+        codes = torch.where(visible[:, self.columns], codes + self.offsets, nothing)
+        return functional.embedding_bag(codes, self.vectors, mode="sum", padding_idx=nothing)
+
+
+def _scale_and_bins(known: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and deviation of a column's observed values; left edges and slopes (32,) of their quantile bins
+    when standardised. Repeated edges give bins that are never entered."""
+    mean = known.mean()
+    known = known - mean
+    deviation = known.square().mean().sqrt().clamp(min=1e-6)
+    every = max(1, len(known) // _ENOUGH_FOR_QUANTILES)
     probabilities = np.linspace(0, 1, _N_BINS + 1)
-    edges = torch.empty(known.shape[1], _N_BINS + 1, dtype=known.dtype)
-    for row, column in zip(edges, known.T, strict=True):
-        present = column[~column.isnan()].numpy()
-        every = max(1, len(present) // _ENOUGH_FOR_QUANTILES)
-        row[:] = torch.from_numpy(np.quantile(present[::every], probabilities))
-    left, widths = edges[:, :-1].clone(), edges.diff(dim=1)
+    edges = torch.from_numpy(np.quantile(known[::every].numpy(), probabilities)) / deviation
+    left, widths = edges[:-1].clone(), edges.diff()
     empty = widths < 1e-6
     left[empty] = torch.inf
-    return left, torch.where(empty, 1.0, widths)
+    return mean, deviation, left, 1 / widths.masked_fill(empty, 1.0)

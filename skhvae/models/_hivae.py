@@ -39,7 +39,7 @@ class MixturePosterior:
     prior_means : Tensor of shape (n_components, latent_dim)
         p(z | s) is a unit normal around its component's mean.
     state : Tensor of shape (B, H)
-    temperature : float or None
+    temperature : Tensor of shape () or None
         None draws one component.
     """
 
@@ -48,7 +48,7 @@ class MixturePosterior:
     own: Tensor
     prior_means: Tensor
     state: Tensor
-    temperature: float | None
+    temperature: Tensor | None
 
     def _normal(self, component: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = (self.shared + component @ self.own).chunk(2, dim=-1)
@@ -173,17 +173,19 @@ class HIVAE(VAE):
         self.prior_means = nn.Parameter(
             torch.empty(self.n_components, latent_dim).normal_(0.0, 0.1, generator=generator)
         )
-        self.temperature = _FIRST_TEMPERATURE
+        # A tensor, so that a recorded training step reads it where it lies; no state of the model.
+        self.register_buffer("temperature", torch.tensor(_FIRST_TEMPERATURE), persistent=False)
 
     def _build_heads(self, likelihoods, width: int, generator: torch.Generator) -> MixtureHeads:
         return MixtureHeads(likelihoods, width, self.feature_dim, self.n_components, generator)
 
     def anneal(self, progress: float) -> None:
         """The component is relaxed at first and nearly exact in the end."""
-        self.temperature = _FIRST_TEMPERATURE * (_LAST_TEMPERATURE / _FIRST_TEMPERATURE) ** progress
+        ratio = _LAST_TEMPERATURE / _FIRST_TEMPERATURE
+        self.temperature.fill_(_FIRST_TEMPERATURE * ratio**progress)
 
-    def encode(self, values: Tensor, visible: Tensor) -> MixturePosterior:
-        state = self.encoder(self.embedding(values, visible))
+    def encode(self, values: Tensor, visible: Tensor, missing: Tensor | None = None):
+        state = self._state(values, visible, missing)
         return MixturePosterior(
             self.component(state),
             self.posterior(state),

@@ -83,11 +83,14 @@ class VAE(nn.Module):
     ----------
     has_density : bool
         Whether the posterior has a density at its points, as importance weights need it.
+    n_points : int
+        How many points of the posterior a point estimate is made of.
     noise_dim : int
         How many standard-normal numbers make a point of the posterior.
     """
 
     has_density: ClassVar[bool] = True
+    n_points: ClassVar[int] = 8
 
     def __init__(
         self,
@@ -151,11 +154,24 @@ class VAE(nn.Module):
             if isinstance(module, Dropout):
                 module.generator = generator
 
-    def encode(self, values: Tensor, visible: Tensor) -> Posterior:
-        """The posterior of z given the visible cells of (B, n_features) values."""
-        state = self.encoder(self.embedding(values, visible))
+    def encode(self, values: Tensor, visible: Tensor, missing: Tensor | None = None) -> Posterior:
+        """The posterior of z given the visible cells of a batch.
+
+        Parameters
+        ----------
+        values : Tensor of shape (B, n_features)
+        visible : bool Tensor of shape (B, n_features)
+        missing : bool Tensor of shape (B, n_features), optional
+            The cells shown as missing from the table; those neither visible nor missing are hidden to be
+            learned from. By default all that are not visible.
+        """
+        state = self._state(values, visible, missing)
         mean, log_scale = self.posterior(state).chunk(2, dim=-1)
         return Posterior(mean, log_scale.clamp(*LOG_SCALE_RANGE), state)
+
+    def _state(self, values: Tensor, visible: Tensor, missing: Tensor | None) -> Tensor:
+        missing = ~visible if missing is None else missing
+        return self.encoder(self.embedding(values, visible, missing))
 
     def decode(self, z: Tensor, state: Tensor) -> Tensor:
         """Latent points (..., B, latent_dim) -> shared representation h (..., B, H)."""
@@ -191,6 +207,8 @@ class CVAE(VAE):
     The loss counts hidden cells in full, and visible ones less and less: at first they teach every
     feature in every row what it depends on, in the end they would teach the model to copy.
     """
+
+    n_points = 1  # what z adds to the visible cells is next to nothing: more points give the same
 
     def visible_weight(self, progress: float) -> float:
         return 0.5 * max(0.0, 1 - progress / 0.7)

@@ -63,7 +63,8 @@ class Objective(ABC):
         visible: Tensor,
         impartiality: Impartiality | None,
         generator: torch.Generator,
-        visible_weight: float = 1.0,
+        visible_weight: float | Tensor = 1.0,
+        missing: Tensor | None = None,
     ) -> Loss:
         """The loss of a batch.
 
@@ -77,17 +78,19 @@ class Objective(ABC):
         impartiality : Impartiality or None
         generator : torch.Generator
             On the model's device.
-        visible_weight : float
+        visible_weight : float or Tensor of shape ()
             What a visible cell's loss counts; a hidden cell's counts in full.
+        missing : bool Tensor of shape (B, n_features), optional
+            The cells that the encoder is told are missing; by default all that are not visible.
         """
 
     @staticmethod
     def noise(posterior: Posterior, shape, generator: torch.Generator) -> Tensor:
         """Standard-normal numbers of a shape, like the posterior's."""
-        like = posterior.mean
+        like = posterior.state
         return torch.randn(shape, dtype=like.dtype, device=like.device, generator=generator)
 
     @staticmethod
-    def cell_weights(values: Tensor, observed: Tensor, visible: Tensor, visible_weight: float):
+    def cell_weights(values, observed, visible, visible_weight: float | Tensor) -> Tensor:
         """What each cell's loss counts, (B, n_features)."""
         return torch.where(visible, visible_weight, 1.0).to(values.dtype) * observed

@@ -20,9 +20,17 @@ class ELBO(Objective):
     """
 
     def __call__(
-        self, model, values, observed, visible, impartiality, generator, visible_weight=1.0
+        self,
+        model,
+        values,
+        observed,
+        visible,
+        impartiality,
+        generator,
+        visible_weight=1.0,
+        missing=None,
     ) -> Loss:
-        posterior = model.encode(values, visible)
+        posterior = model.encode(values, visible, missing)
         noise = self.noise(posterior, (len(values), model.noise_dim), generator)
         points = posterior.at(noise)
         losses = model.heads.losses(model.params(points, posterior, impartiality), values)

@@ -17,9 +17,9 @@ class _ImportanceWeighted(Objective):
         super().__init__(beta)
         self.n_samples = n_samples
 
-    def _draw(self, model, values, visible, generator):
+    def _draw(self, model, values, visible, missing, generator):
         """The posterior, and K points of it for every row, (K, B, latent size)."""
-        posterior = model.encode(values, visible)
+        posterior = model.encode(values, visible, missing)
         shape = (self.n_samples, len(values), model.noise_dim)
         return posterior, posterior.at(self.noise(posterior, shape, generator))
 
@@ -57,9 +57,17 @@ class IWAE(_ImportanceWeighted):
     """
 
     def __call__(
-        self, model, values, observed, visible, impartiality, generator, visible_weight=1.0
+        self,
+        model,
+        values,
+        observed,
+        visible,
+        impartiality,
+        generator,
+        visible_weight=1.0,
+        missing=None,
     ) -> Loss:
-        posterior, points = self._draw(model, values, visible, generator)
+        posterior, points = self._draw(model, values, visible, missing, generator)
         params = model.params(points, posterior, impartiality)
         cell_weights = self.cell_weights(values, observed, visible, visible_weight)
         log_ratio = posterior.log_ratio(points)
@@ -84,9 +92,17 @@ class DReG(_ImportanceWeighted):
     """
 
     def __call__(
-        self, model, values, observed, visible, impartiality, generator, visible_weight=1.0
+        self,
+        model,
+        values,
+        observed,
+        visible,
+        impartiality,
+        generator,
+        visible_weight=1.0,
+        missing=None,
     ) -> Loss:
-        posterior, points = self._draw(model, values, visible, generator)
+        posterior, points = self._draw(model, values, visible, missing, generator)
         cell_weights = self.cell_weights(values, observed, visible, visible_weight)
         # The conditional decoder's view of the visible cells is its input, not a point of the posterior.
         params = model.params(points.detach(), posterior, impartiality)
