@@ -1,4 +1,4 @@
-"""The training loop: batches of resident tensors, optimiser, schedule, early stopping."""
+"""The training loop: epochs of steps on resident tensors, schedule, early stopping."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from skhvae.hiding import hidden_share, hide_at_random
 from skhvae.models import VAE
 from skhvae.moo import Impartiality
 from skhvae.objectives import Objective
+from skhvae.replay import Replay
 from skhvae.schedule import Schedule, TrainingPlan
+from skhvae.step import Averaged, Step, Tally
 
 __all__ = ["TrainingRun", "finish", "train"]
 
-_LARGEST_GRADIENT = 1.0
-_AVERAGING = 0.999  # decay of the moving average of the weights, per step
 _MAX_SKIPPED_IN_A_ROW = 25
+_STEPS_UNWATCHED = 100  # whether steps are finite is asked this seldom: a device is waited for
 # Held-out errors are noisy: epochs are compared by a moving average with this memory, so that the best
 # is not merely the luckiest.
 _MEMORY = 0.7
@@ -51,107 +51,58 @@ class TrainingRun:
             report(record, n_epochs)
 
 
-class _Averaged:
-    """Exponential moving average of a model's weights (Polyak averaging with a short memory)."""
+def _epoch(step: Step, run_step: Callable[[], None], pace, names: list[str]) -> dict:
+    """A pass over shuffled rows.
 
-    def __init__(self, model: VAE):
-        self.model = copy.deepcopy(model).eval()
-        self._own = [p.detach() for p in self.model.parameters()]
-        self._source = [p.detach() for p in model.parameters()]
-        self._steps = 0
+    Parameters
+    ----------
+    step : Step
+    run_step : callable
+        Runs it, one way or another.
+    pace : callable
+        Share of the pass done, in (0, 1] -> learning rate and share of the training done.
+    names : list of str
 
-    def update(self) -> None:
-        self._steps += 1
-        decay = min(_AVERAGING, self._steps / (self._steps + 9))
-        torch._foreach_lerp_(self._own, self._source, 1 - decay)
+    Returns
+    -------
+    dict
+        The record of the epoch: means over its steps.
+    """
+    started = time.perf_counter()
+    step.tally.begin()
+    batches = step.shuffled()
+    for done, rows in enumerate(batches, 1):
+        rate, progress = pace(done / len(batches))
+        step.prepare(rows, rate, progress)
+        run_step()
+        if done % _STEPS_UNWATCHED == 0 or done == len(batches):
+            _check_convergence(step.tally, names)
+    losses, kl, n_taken = step.tally.means()
+    return {
+        "loss": losses.sum().item(),
+        "kl": kl,
+        "learning_rate": rate,
+        "skipped_steps": len(batches) - n_taken,
+        "seconds": time.perf_counter() - started,
+        **_by_feature("loss", names, losses),
+        **_conflict(step.impartiality, names),
+    }
 
 
-class _Stepper:
-    """One optimiser step after the other; skips those whose gradient is not finite."""
+def _conflict(impartiality: Impartiality, names: list[str]) -> dict:
+    """How much the features' gradients at h disagreed in this epoch, and what each counted."""
+    found = impartiality.at("h").conflict.epoch()
+    if found is None:
+        return {}
+    share, weights = found
+    return {"conflicting_pairs": share, **_by_feature("weight", names, weights)}
 
-    def __init__(self, model, objective, impartiality, plan, generator, names, hidden_share):
-        self.model, self.objective, self.impartiality = model, objective, impartiality
-        self.plan, self.generator, self.names = plan, generator, names
-        self.hidden_share = hidden_share
-        self.parameters = list(model.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-        )
-        self._skipped_in_a_row = 0
 
-    def epoch(self, values, observed, pace, after_step=None) -> dict:
-        """A pass over shuffled rows.
-
-        Parameters
-        ----------
-        values, observed : Tensor of shape (n_rows, n_features)
-        pace : callable
-            Share of the pass done, in (0, 1] -> learning rate and share of the training done.
-        after_step : callable, optional
-
-        Returns
-        -------
-        dict
-            The record of the epoch: means over its steps.
-        """
-        started, batch = time.perf_counter(), self.plan.batch_size
-        n_steps, skipped = self.plan.steps_per_epoch(len(values)), 0
-        losses, kl = values.new_zeros(len(self.names)), values.new_zeros(())
-        order = torch.randperm(len(values), generator=self.generator, device=values.device)
-        for step in range(n_steps):
-            self.optimizer.param_groups[0]["lr"], progress = pace((step + 1) / n_steps)
-            self.model.anneal(progress)
-            rows = order[step * batch : (step + 1) * batch]
-            visible_weight = self.model.visible_weight(progress)
-            loss = self._step(values[rows], observed[rows], visible_weight)
-            if loss is None:
-                skipped += 1
-                continue
-            losses += loss.features.detach()
-            kl += loss.kl.detach()
-            if after_step is not None:
-                after_step()
-        losses, kl = losses / max(n_steps - skipped, 1), kl / max(n_steps - skipped, 1)
-        return {
-            "loss": losses.sum().item(),
-            "kl": kl.item(),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "skipped_steps": skipped,
-            "seconds": time.perf_counter() - started,
-            **_by_feature("loss", self.names, losses),
-            **self._conflict(),
-        }
-
-    def _conflict(self) -> dict:
-        """How much the features' gradients at h disagreed in this epoch, and what each counted."""
-        found = self.impartiality.at("h").conflict.epoch()
-        if found is None:
-            return {}
-        share, weights = found
-        return {"conflicting_pairs": share, **_by_feature("weight", self.names, weights)}
-
-    def _step(self, values, observed, visible_weight):
-        visible = hide_at_random(observed, self.hidden_share, self.generator)
-        loss = self.objective(
-            self.model,
-            values,
-            observed,
-            visible,
-            self.impartiality,
-            self.generator,
-            visible_weight,
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, _LARGEST_GRADIENT)
-        if torch.isfinite(norm):
-            self._skipped_in_a_row = 0
-            self.optimizer.step()
-            return loss
-        self._skipped_in_a_row += 1
-        if self._skipped_in_a_row >= _MAX_SKIPPED_IN_A_ROW:
-            raise FloatingPointError(_diverged(loss.features, self.names))
-        return None
+def _runner(step: Step) -> Callable[[], None]:
+    """What runs the step: on a CUDA device a recording of it, where it can be recorded."""
+    if step.values.is_cuda and step.recordable:
+        return Replay(step, step.state, step.generator)
+    return step
 
 
 def train(
@@ -194,16 +145,26 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the loss stays non-finite for 25 steps in a row.
+        If the loss stays non-finite for 25 steps in a row; up to 100 steps can pass until it is noticed.
 
     Warns
     -----
     RuntimeWarning
         If Ctrl-C ended training; the best weights so far are kept.
     """
-    averaged, run = _Averaged(model), TrainingRun()
-    share = hidden_share(observed)
-    stepper = _Stepper(model, objective, impartiality, plan, generator, names, share)
+    averaged, run = Averaged(model), TrainingRun()
+    step = Step(
+        model,
+        values,
+        observed,
+        objective=objective,
+        impartiality=impartiality,
+        batch_size=plan.batch_size,
+        weight_decay=plan.weight_decay,
+        generator=generator,
+        averaged=averaged,
+    )
+    run_step = _runner(step)
     schedule = Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
     best_error, best_epoch, smooth = math.inf, 0, None
     best = averaged.model.state_dict()
@@ -221,7 +182,7 @@ def train(
     try:
         while len(run.history) < schedule.n_epochs:
             epoch = len(run.history) + 1
-            record = stepper.epoch(values, observed, pace, averaged.update)
+            record = _epoch(step, run_step, pace, names)
             if held_out_errors is not None:
                 errors = held_out_errors(averaged.model)
                 error = errors.nanmean().item()
@@ -244,6 +205,7 @@ def train(
         )
     finally:
         model.lend(None)
+        model.zero_grad()  # gradients hold memory
     model.load_state_dict(best)
     model.eval()
     return run
@@ -268,8 +230,17 @@ def finish(
     are those of :func:`train`; `observed` now includes the held-out cells, and `run` is continued.
     An interruption leaves the model as it was.
     """
-    share = hidden_share(observed)
-    stepper = _Stepper(model, objective, impartiality, plan, generator, names, share)
+    step = Step(
+        model,
+        values,
+        observed,
+        objective=objective,
+        impartiality=impartiality,
+        batch_size=plan.batch_size,
+        weight_decay=plan.weight_decay,
+        generator=generator,
+    )
+    run_step = _runner(step)
     n_epochs = plan.finishing_epochs(len(run.history))
     before, n_before = copy.deepcopy(model.state_dict()), len(run.history)
 
@@ -281,7 +252,7 @@ def finish(
     model.lend(generator)
     try:
         while len(run.history) < n_before + n_epochs:
-            record = stepper.epoch(values, observed, pace)
+            record = _epoch(step, run_step, pace, names)
             run.add(record, report, n_before + n_epochs)
     except KeyboardInterrupt:
         run.interrupted = True
@@ -294,6 +265,7 @@ def finish(
         )
     finally:
         model.lend(None)
+        model.zero_grad()  # gradients hold memory
         model.eval()
 
 
@@ -301,14 +273,12 @@ def _by_feature(what: str, names: list[str], values: Tensor) -> dict:
     return {f"{what}[{name}]": v for name, v in zip(names, values.tolist(), strict=True)}
 
 
-def _diverged(feature_losses: Tensor, names: list[str]) -> str:
-    bad = [
-        name
-        for name, finite in zip(names, feature_losses.isfinite().tolist(), strict=True)
-        if not finite
-    ]
+def _check_convergence(tally: Tally, names: list[str]) -> None:
+    if tally.n_skipped_in_a_row < _MAX_SKIPPED_IN_A_ROW:
+        return
+    bad = [name for name, culprit in zip(names, tally.culprits.tolist(), strict=True) if culprit]
     where = f"in column(s) {', '.join(map(repr, bad))}" if bad else "in its gradient"
-    return (
+    raise FloatingPointError(
         f"The loss was not finite {where} for {_MAX_SKIPPED_IN_A_ROW} steps in a row. Lower "
         "learning_rate_init, choose another likelihood for these columns, or rescale them."
     )

@@ -39,7 +39,9 @@ ALLOWED = {
     "inference": ({"models"}, {"torch"}),
     "schedule": (set(), set()),
     "hiding": (set(), {"torch"}),
-    "training": ({"hiding", "models", "moo", "objectives", "schedule"}, {"torch"}),
+    "step": ({"hiding", "models", "moo", "objectives"}, {"torch"}),
+    "replay": (set(), {"torch"}),
+    "training": ({"models", "moo", "objectives", "schedule", "step", "replay"}, {"torch"}),
     "engine": (
         {
             "encoding",

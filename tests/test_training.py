@@ -296,9 +296,9 @@ def test_the_model_is_told_how_far_training_is(problem):
 
 def test_training_ends_at_the_last_temperature():
     problem = small_problem(HIVAE, n_rows=N_ROWS)
-    first = problem.model.temperature
+    first = problem.model.temperature.item()
     run(problem)
-    assert problem.model.temperature == pytest.approx(0.2)
+    assert problem.model.temperature.item() == pytest.approx(0.2)
     assert first == 1
 
 
@@ -509,7 +509,7 @@ def test_finishing_trains_on_and_continues_the_history(problem):
 def test_finishing_is_at_the_last_temperature():
     problem = small_problem(HIVAE)
     finish(run=TrainingRun(), **loop(problem))
-    assert problem.model.temperature == pytest.approx(0.2)
+    assert problem.model.temperature.item() == pytest.approx(0.2)
 
 
 def test_ctrl_c_while_finishing_keeps_the_model(problem):

@@ -59,10 +59,13 @@ class AlignedMTL(Weighting):
     """
 
     separable = True
+    # Shifts and weights on the gradients' device: a copy at every step would have the host wait.
+    _poles: tuple[Tensor, Tensor] | None = None
 
     def weights(self, gramian: Tensor) -> Tensor:
-        device = gramian.device  # without waiting for it
-        shifts, poles = (x.to(device, non_blocking=True) for x in (_SHIFTS, _WEIGHTS))
+        if self._poles is None or self._poles[0].device != gramian.device:
+            self._poles = _SHIFTS.to(gramian.device), _WEIGHTS.to(gramian.device)
+        shifts, poles = self._poles
         largest = gramian.abs().sum(0).max()  # no eigenvalue is larger (Gershgorin)
         shifted = (gramian / largest).repeat(len(shifts), 1, 1)
         diagonals = shifted.diagonal(dim1=-2, dim2=-1)

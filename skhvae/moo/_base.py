@@ -24,9 +24,14 @@ class Strategy(OnDevice, ABC):
     ----------
     generator : torch.Generator or None
         Source of all randomness, on the gradients' device; lent by training.
+    recordable : bool
+        Whether a device can record a step and run it again by itself, as a CUDA graph: nothing is asked
+        of the device, no library is called that cannot be recorded, and what is remembered stays in the
+        same tensors.
     """
 
     generator: torch.Generator | None = None
+    recordable: ClassVar[bool] = False
 
     @abstractmethod
     def reconcile(self, gradients: FeatureGradients) -> tuple[Tensor, Tensor]:
@@ -137,7 +142,8 @@ class StatefulWeighting(Weighting):
     """A weighting that remembers earlier steps.
 
     It sees all features at every step, and which of them have a gradient, so that what it remembers
-    of a feature stays that feature's. State is plain attributes, set by :meth:`reset`.
+    of a feature stays that feature's. State is plain attributes, set by :meth:`reset`; where steps are
+    `recordable`, tensors made at the first one and changed in place from then on.
     """
 
     def __init__(self):

@@ -49,6 +49,10 @@ class Chain(Strategy):
                 )
         self.strategies = tuple(strategies)
 
+    @property
+    def recordable(self) -> bool:
+        return all(strategy.recordable for strategy in self.strategies)
+
     def reset(self) -> None:
         for strategy in self.strategies:
             strategy.reset()

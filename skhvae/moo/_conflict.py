@@ -18,12 +18,12 @@ class Conflict(OnDevice):
     """
 
     def __init__(self):
-        self._cosines = self._together = None
-        self._begin_epoch()
+        self._cosines = None  # all sums are made at the first step, and changed in place
 
-    def _begin_epoch(self) -> None:
-        self._weights = self._present = self._share = None
-        self._steps = self._usable = 0
+    def _begin(self, gramian: Tensor) -> None:
+        self._cosines, self._together = torch.zeros_like(gramian), torch.zeros_like(gramian)
+        self._weights, self._present = gramian.new_zeros(2, len(gramian))
+        self._share, self._usable, self._steps = gramian.new_zeros(3)
 
     @torch.no_grad()
     def add(self, gramian: Tensor, weights: Tensor) -> None:
@@ -44,10 +44,7 @@ class Conflict(OnDevice):
         n_pairs = (together.sum() - active.sum()).clamp(min=1)
         share = (cosines < 0).sum() / n_pairs
         if self._cosines is None:
-            self._cosines, self._together = torch.zeros_like(gramian), torch.zeros_like(gramian)
-        if self._steps == 0:
-            self._weights, self._present = torch.zeros_like(weights), torch.zeros_like(weights)
-            self._share = torch.zeros_like(share)
+            self._begin(gramian)
         self._cosines += cosines
         self._together += together
         self._weights += weights * active
@@ -65,10 +62,11 @@ class Conflict(OnDevice):
             None if there was no step; a weight is NaN if the feature never had a gradient, and the
             share if no step was finite.
         """
-        if self._steps == 0:
+        if self._cosines is None or self._steps == 0:
             return None
         share, weights = self._share / self._usable, self._weights / self._present
-        self._begin_epoch()
+        for sums in (self._weights, self._present, self._share, self._usable, self._steps):
+            sums.zero_()
         return share.item(), weights
 
     @property

@@ -23,13 +23,13 @@ class ConvergenceRatios(OnDevice):
     """
 
     def __init__(self, after: int):
-        self.after, self._first, self._step = after, None, 0
+        self.after, self._first, self._step = after, None, None
 
     def __call__(self, norms: Tensor, active: Tensor) -> Tensor:
         """The ratios after one more step, (n_features,), for the norms of the features' gradients."""
         if self._first is None:
-            self._first = torch.full_like(norms, torch.nan)
-        if self._step >= self.after:
-            self._first = torch.where(self._first.isnan() & active, norms, self._first)
+            self._first, self._step = torch.full_like(norms, torch.nan), norms.new_zeros(())
+        is_first = self._first.isnan() & active & (self._step >= self.after)
+        self._first.copy_(torch.where(is_first, norms, self._first))
         self._step += 1
         return torch.where(active, norms / self._first, 1.0).nan_to_num(nan=1.0)

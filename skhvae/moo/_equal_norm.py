@@ -24,6 +24,7 @@ class EqualNorm(Weighting):
     """
 
     separable = True
+    recordable = True
 
     def weights(self, gramian: Tensor) -> Tensor:
         return gramian.diagonal().rsqrt()

@@ -44,6 +44,8 @@ class GradNorm(StatefulWeighting):
     tensor([1.3..., 0.6...], dtype=torch.float64)
     """
 
+    recordable = True
+
     def __init__(self, alpha: float = 0.0, learning_rate: float = 0.025, after: int = 20):
         self.alpha, self.learning_rate, self.after = alpha, learning_rate, after
         super().__init__()
@@ -78,7 +80,7 @@ class GradNorm(StatefulWeighting):
         mean_hat = mean / (1 - decays[0] ** steps)
         square_hat = square / (1 - decays[1] ** steps)
         change = self.learning_rate * mean_hat / (square_hat.sqrt() + 1e-8)
-        self._mean = torch.where(active, mean, self._mean)
-        self._square = torch.where(active, square, self._square)
-        self._steps = torch.where(active, steps, self._steps)
-        self._log_weights = torch.where(active, self._log_weights - change, self._log_weights)
+        self._mean.copy_(torch.where(active, mean, self._mean))
+        self._square.copy_(torch.where(active, square, self._square))
+        self._steps.copy_(torch.where(active, steps, self._steps))
+        self._log_weights -= torch.where(active, change, 0)

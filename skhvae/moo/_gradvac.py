@@ -35,6 +35,8 @@ class GradVac(StatefulWeighting):
     tensor([1.5000, 1.5000], dtype=torch.float64)
     """
 
+    recordable = True
+
     def __init__(self, decay: float = 0.01):
         self.decay = decay
         super().__init__()
@@ -68,5 +70,5 @@ class GradVac(StatefulWeighting):
             squares += step * (2 * inner + step * theirs)
             moved = ((1 - self.decay) * usual + self.decay * cosine).clamp(max=_MOST_ALIKE)
             usually[itself, others] = torch.where(met, moved, usual)
-        self._usual = usually
+        self._usual.copy_(usually)
         return coefficients.sum(0)

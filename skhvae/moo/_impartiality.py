@@ -27,6 +27,10 @@ class Place(Strategy):
     def __init__(self, strategy: Strategy):
         self.strategy, self.conflict = strategy, Conflict()
 
+    @property
+    def recordable(self) -> bool:
+        return self.strategy.recordable
+
     def reconcile(self, gradients: FeatureGradients) -> tuple[Tensor, Tensor]:
         shared, weights = self.strategy.reconcile(gradients)
         self.conflict.add(gradients.gramian, weights)
@@ -63,6 +67,11 @@ class Impartiality(OnDevice):
         self._fresh.reset()
         self._places: dict[str, Place] = {}
         self._generator = generator
+
+    @property
+    def recordable(self) -> bool:
+        """Whether the strategy is, :attr:`Strategy.recordable`."""
+        return self._fresh.recordable
 
     def at(self, place: str) -> Place:
         """The block of that name; it is made when first asked for."""

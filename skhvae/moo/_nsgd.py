@@ -34,6 +34,7 @@ class NSGD(StatefulWeighting):
     """
 
     rescaled = False
+    recordable = True
 
     def __init__(self, after: int = 20):
         self.after = after

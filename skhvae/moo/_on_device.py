@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Self
 
 from torch import Tensor, nn
@@ -19,6 +20,10 @@ class OnDevice:
         vars(twin).update(_moved(vars(self), device))
         return twin
 
+    def tensors(self) -> list[Tensor]:
+        """All of its tensors."""
+        return list(_tensors_in(vars(self)))
+
 
 def _moved(thing, device):
     if isinstance(thing, nn.Module):
@@ -32,3 +37,15 @@ def _moved(thing, device):
     if isinstance(thing, tuple | list):
         return type(thing)(_moved(value, device) for value in thing)
     return thing
+
+
+def _tensors_in(thing) -> Iterator[Tensor]:
+    if isinstance(thing, Tensor):
+        yield thing
+    elif isinstance(thing, nn.Module):
+        yield from thing.state_dict(keep_vars=True).values()
+    elif isinstance(thing, OnDevice):
+        yield from _tensors_in(vars(thing))
+    elif isinstance(thing, dict | tuple | list):
+        for part in thing.values() if isinstance(thing, dict) else thing:
+            yield from _tensors_in(part)

@@ -28,6 +28,7 @@ class PCGrad(Weighting):
     """
 
     separable = True
+    recordable = True
 
     def weights(self, gramian: Tensor) -> Tensor:
         n_features = len(gramian)

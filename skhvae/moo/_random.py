@@ -25,6 +25,7 @@ class Random(Weighting):
     """
 
     separable = True
+    recordable = True
 
     def weights(self, gramian: Tensor) -> Tensor:
         noise = torch.randn(

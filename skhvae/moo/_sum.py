@@ -23,6 +23,7 @@ class Sum(Weighting):
     """
 
     separable = True
+    recordable = True
 
     def weights(self, gramian: Tensor) -> Tensor:
         return torch.ones_like(gramian.diagonal())

@@ -209,7 +209,7 @@ def test_the_temperature_falls_from_one_to_a_fifth(problem):
     temperatures = []
     for progress in np.linspace(0, 1, 11):
         model.anneal(progress)
-        temperatures.append(posterior_of(problem, training=True).temperature)
+        temperatures.append(posterior_of(problem, training=True).temperature.item())
     assert temperatures[0] == pytest.approx(1)
     assert temperatures[-1] == pytest.approx(0.2)
     assert temperatures == sorted(temperatures, reverse=True)

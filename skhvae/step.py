@@ -1,0 +1,196 @@
+"""One optimiser step, of which all that it reads and all that it leaves lies in tensors on the device.
+
+The host never waits for a number, so that it can run ahead of a device; and a step changes nothing but the
+contents of tensors, so that whoever recorded its operations can run the same step again.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from skhvae.hiding import hidden_share, hide_at_random, show_as_missing
+from skhvae.models import VAE
+from skhvae.moo import Impartiality
+from skhvae.objectives import Loss, Objective
+
+__all__ = ["Averaged", "Step", "Tally"]
+
+_LARGEST_GRADIENT = 1.0
+_AVERAGING = 0.999  # decay of the moving average of the weights, per step
+
+
+class Averaged:
+    """Exponential moving average of a model's weights (Polyak averaging with a short memory)."""
+
+    def __init__(self, model: VAE):
+        self.model = copy.deepcopy(model).eval()
+        self._own = [p.detach() for p in self.model.parameters()]
+        self._source = [p.detach() for p in model.parameters()]
+        self._steps = self._own[0].new_zeros(())
+
+    def update(self, finite: Tensor) -> None:
+        """Move towards the weights as they are; not after a step that was skipped."""
+        self._steps += finite
+        share = (9 / (self._steps + 9)).clamp(min=1 - _AVERAGING) * finite
+        torch._foreach_lerp_(self._own, self._source, [share] * len(self._own))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that changes."""
+        return [*self._own, self._steps]
+
+
+class Tally:
+    """What steps add up to, and whether they are finite still.
+
+    Attributes
+    ----------
+    n_skipped_in_a_row : Tensor of shape ()
+        The longest row of skipped steps so far.
+    culprits : bool Tensor of shape (n_features,)
+        The features whose loss was not finite when last a step was skipped.
+    """
+
+    def __init__(self, n_features: int, like: Tensor):
+        self._sums = like.new_zeros(n_features + 2)  # of the losses, the KL term and the steps
+        self._in_a_row, self.n_skipped_in_a_row = like.new_zeros(()), like.new_zeros(())
+        self.culprits = like.new_zeros(n_features, dtype=torch.bool)
+
+    @torch.no_grad()
+    def add(self, loss: Loss, finite: Tensor) -> None:
+        """Take in a step, which was skipped unless its gradient was `finite`."""
+        parts = [loss.features, loss.kl.unsqueeze(0), torch.ones_like(self._sums[:1])]
+        self._sums += torch.where(finite, torch.cat(parts), 0)
+        self._in_a_row.add_(1).mul_(~finite)
+        self.n_skipped_in_a_row.clamp_(min=self._in_a_row)
+        self.culprits.copy_(torch.where(finite, self.culprits, ~loss.features.isfinite()))
+
+    def begin(self) -> None:
+        """Sums start anew; a row of skipped steps goes on."""
+        self._sums.zero_()
+
+    def means(self) -> tuple[Tensor, float, int]:
+        """Mean losses (n_features,) and KL term, and the number of steps that were taken."""
+        n_taken = int(self._sums[-1].item())
+        means = self._sums[:-1] / max(n_taken, 1)
+        return means[:-1], means[-1].item(), n_taken
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that changes."""
+        return [self._sums, self._in_a_row, self.n_skipped_in_a_row, self.culprits]
+
+
+class Step:
+    """An optimiser step on some rows; it is skipped, on the device, if its gradient is not finite.
+
+    Parameters
+    ----------
+    model : VAE
+    values, observed : Tensor of shape (n_rows, n_features)
+        On the model's device.
+    objective : Objective
+    impartiality : Impartiality
+    batch_size : int
+    weight_decay : float
+    generator : torch.Generator
+        On the model's device: batches, hiding, noise and dropout.
+    averaged : Averaged, optional
+        Follows the model.
+
+    Attributes
+    ----------
+    tally : Tally
+    recordable : bool
+        Whether a device can record it and run it again by itself.
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        values: Tensor,
+        observed: Tensor,
+        *,
+        objective: Objective,
+        impartiality: Impartiality,
+        batch_size: int,
+        weight_decay: float,
+        generator: torch.Generator,
+        averaged: Averaged | None = None,
+    ):
+        self.model, self.values, self.observed = model, values, observed
+        self.objective, self.impartiality = objective, impartiality
+        self.generator, self.averaged = generator, averaged
+        self.recordable = impartiality.recordable
+        self.tally = Tally(values.shape[1], values)
+        self._batch_size = min(batch_size, len(values))
+        self._rows = torch.zeros(self._batch_size, dtype=torch.long, device=values.device)
+        self._rate = torch.zeros((), device=values.device)
+        self._visible_weight = torch.ones((), device=values.device)
+        self._hidden_share = hidden_share(observed)
+        self._parameters = list(model.parameters())
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, self._rate, weight_decay=weight_decay, fused=True, capturable=True
+        )
+
+    def shuffled(self) -> Tensor:
+        """Rows in a new order, (n_steps, batch_size): whole batches."""
+        n_rows, device = len(self.values), self.values.device
+        order = torch.randperm(n_rows, generator=self.generator, device=device)
+        return order[: n_rows - n_rows % self._batch_size].view(-1, self._batch_size)
+
+    def prepare(self, rows: Tensor, rate: float, progress: float) -> None:
+        """Say what the next step is about.
+
+        Parameters
+        ----------
+        rows : int Tensor of shape (batch_size,)
+        rate : float
+            Learning rate.
+        progress : float
+            Share of the training done.
+        """
+        self._rows.copy_(rows)
+        self._rate.fill_(rate)
+        self._visible_weight.fill_(self.model.visible_weight(progress))
+        self.model.anneal(progress)
+
+    def __call__(self) -> None:
+        values, observed = self.values[self._rows], self.observed[self._rows]
+        visible = hide_at_random(observed, self._hidden_share, self.generator)
+        missing = show_as_missing(observed, visible, self.generator)
+        loss = self.objective(
+            self.model,
+            values,
+            observed,
+            visible,
+            self.impartiality,
+            self.generator,
+            self._visible_weight,
+            missing,
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
+        finite = norm.isfinite()
+        self._optimizer.found_inf = (~finite).float()  # then AdamW leaves everything as it is
+        self._optimizer.step()
+        self.tally.add(loss, finite)
+        if self.averaged is not None:
+            self.averaged.update(finite)
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """All tensors that steps change, by kind; complete after the first one."""
+        of_parameters = self._optimizer.state.values()
+        return {
+            "weights": [p.detach() for p in self._parameters],
+            "moments": [moments["exp_avg"] for moments in of_parameters],
+            "squares": [moments["exp_avg_sq"] for moments in of_parameters],
+            "counts": [moments["step"] for moments in of_parameters],
+            "averages": [] if self.averaged is None else self.averaged.tensors,
+            "tally": self.tally.tensors,
+            "strategies": self.impartiality.tensors(),
+        }

@@ -1,0 +1,313 @@
+"""One training step: it waits for no device, stays on it, and leaves nothing when it is skipped."""
+
+import io
+import pickle
+
+import pytest
+import torch
+from small_problem import PAIRS, seeded, small_problem
+from tape import NotRecordable, base_name, check_recordable, tensors
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from skhvae.models import MODELS, VAE
+from skhvae.moo import STRATEGIES, EqualNorm, Impartiality, as_strategy
+from skhvae.objectives import ELBO, OBJECTIVES, Loss
+from skhvae.step import Averaged, Step, Tally
+
+
+def make_step(objective=None, model="cvae", strategy="equal-norm", seed=0, **options):
+    """A step on a table with all feature types, taken once."""
+    problem = small_problem(MODELS[model], dropout=0.2)
+    generator = seeded(seed)
+    problem.model.lend(generator)
+    step = Step(
+        problem.model.train(),
+        problem.values,
+        problem.observed,
+        objective=objective or ELBO(0.1),
+        impartiality=Impartiality(as_strategy(strategy), generator),
+        batch_size=16,
+        weight_decay=1e-3,
+        generator=generator,
+        averaged=Averaged(problem.model),
+        **options,
+    )
+    take(step)
+    return step
+
+
+def take(step):
+    step.prepare(step.shuffled()[0], 1e-3, 0.1)
+    step()
+
+
+# Without waiting
+
+
+def with_tensors(thing, replace):
+    """A copy of anything that can be pickled, its tensors replaced; generators stay."""
+    kept, copies, file = [], [], io.BytesIO()
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, part):
+            if isinstance(part, torch.Tensor | torch.Generator):
+                kept.append(part)
+                return len(kept) - 1
+            return None
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, index):
+            return copies[index]
+
+    Pickler(file).dump(thing)
+    made = {}
+    for part in kept:
+        if isinstance(part, torch.Tensor):
+            part = made.setdefault(id(part), replace(part))
+        copies.append(part)
+    file.seek(0)
+    return Unpickler(file).load()
+
+
+def on_device(tensor):
+    """Shape and type of a tensor on a device that holds no numbers: none can be asked for."""
+    twin = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+    return torch.nn.Parameter(twin) if isinstance(tensor, torch.nn.Parameter) else twin
+
+
+class OfTheHost(NotRecordable):
+    """A tensor of the host took part."""
+
+
+class OnDevice(TorchDispatchMode):
+    """No operation may take or give a tensor of the host, nor use a library that makes it wait."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = base_name(operation)
+        check_recordable(operation, args)
+        if not all(tensor.is_meta for tensor in tensors([args, kwargs])):
+            raise OfTheHost(name)
+        if name == "_fused_adamw_":  # changes tensors in place, and has no version without numbers
+            return None
+        results = operation(*args, **(kwargs or {}))
+        if not all(tensor.is_meta for tensor in tensors(results)):
+            raise OfTheHost(name)
+        return results
+
+
+def take_on_device(step):
+    """Two steps on a device without numbers; raises if the host would have to wait for one, if it sends
+    a tensor, or if tensors of two devices meet."""
+
+    def from_the_host(*args, **kwargs):
+        raise OfTheHost("numbers sent to the device")
+
+    with FakeTensorMode(), pytest.MonkeyPatch.context() as patch:
+        twin = with_tensors(step, on_device)
+        rows = torch.zeros(16, dtype=torch.long, device="meta")
+        for name in ("tensor", "as_tensor", "from_numpy"):  # send numbers, which no mode sees
+            patch.setattr(torch, name, from_the_host)
+        with OnDevice():
+            for _ in range(2):
+                twin.prepare(rows, 1e-3, 0.1)
+                twin()
+            twin.tally.begin()
+
+
+@pytest.mark.parametrize(("objective", "model"), PAIRS)
+def test_no_step_waits(objective, model):
+    take_on_device(make_step(OBJECTIVES[objective](0.1), model))
+
+
+@pytest.mark.parametrize("model", ["cvae", "hivae"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_strategies_that_make_the_host_wait_say_so(strategy, model):
+    step = make_step(model=model, strategy=strategy)
+    if step.recordable:
+        take_on_device(step)
+    else:
+        with pytest.raises(NotRecordable):
+            take_on_device(step)
+
+
+def test_chains_and_functions_say_so_too():
+    take_on_device(make_step(strategy=("gradnorm", "pcgrad")))
+    assert not make_step(strategy=("equal-norm", "mgda")).recordable
+    assert not make_step(strategy=lambda gramian: gramian[0] ** 0).recordable
+
+
+class Altered(ELBO):
+    """The ELBO, with something done to its parts."""
+
+    def __init__(self, alter):
+        super().__init__(0.1)
+        self.alter = alter
+
+    def __call__(self, *args, **kwargs):
+        loss = super().__call__(*args, **kwargs)
+        features = loss.features * self.alter(loss)
+        return Loss(features, loss.kl, features.sum() + loss.kl)
+
+
+def a_number(loss):
+    return loss.kl.item()
+
+
+def a_condition(loss):
+    return 1.0 if loss.kl > 0 else 2.0
+
+
+def some_features(loss):
+    return 1 + 0 * loss.features[loss.features > 0].sum()
+
+
+def a_tensor_of_the_host(loss):
+    return torch.ones(len(loss.features))
+
+
+def a_number_of_the_host(loss):
+    return torch.ones(())
+
+
+def a_number_sent(loss):
+    return torch.tensor(1.0, device=loss.kl.device)
+
+
+def a_copy_on_the_host(loss):
+    return 1 + 0 * loss.kl.detach().to("cpu").to(loss.kl.device)
+
+
+@pytest.mark.parametrize(
+    ("alter", "error"),
+    [
+        (a_number, NotRecordable),
+        (a_condition, NotRecordable),
+        (some_features, NotRecordable),
+        (a_tensor_of_the_host, OfTheHost),
+        (a_number_of_the_host, OfTheHost),
+        (a_number_sent, OfTheHost),
+        (a_copy_on_the_host, OfTheHost),
+    ],
+)
+def test_a_step_that_waits_would_be_noticed(alter, error):
+    step = make_step(Altered(alter))
+    with pytest.raises(error):
+        take_on_device(step)
+
+
+# Skipped steps
+
+
+def nan_when_told(loss):
+    return torch.nan if nan_when_told.now else 1.0
+
+
+def test_a_skipped_step_leaves_everything_as_it_was():
+    """But what counts it."""
+    nan_when_told.now = False
+    step = make_step(Altered(nan_when_told))
+    take(step)
+    before = {kind: [t.clone() for t in kept] for kind, kept in step.state().items()}
+    nan_when_told.now = True
+    take(step)
+    take(step)
+    for kind in ("weights", "moments", "squares", "counts", "averages"):
+        assert before[kind]
+        for now, then in zip(step.state()[kind], before[kind], strict=True):
+            assert torch.equal(now, then), kind
+    assert step.tally.n_skipped_in_a_row == 2
+    assert step.tally.means()[2] == 2
+    nan_when_told.now = False
+    take(step)
+    for kind in ("weights", "moments", "squares", "averages"):
+        assert all(tensor.isfinite().all() for tensor in step.state()[kind])
+        assert not torch.equal(step.state()[kind][0], before[kind][0])
+
+
+def loss_of(*features, kl=1.0):
+    return Loss(torch.tensor(features), torch.tensor(kl), None)
+
+
+YES, NO = torch.tensor(True), torch.tensor(False)
+
+
+def test_a_tally_is_of_the_steps_that_were_taken():
+    tally = Tally(2, torch.zeros(1))
+    tally.add(loss_of(1.0, 2.0, kl=3.0), YES)
+    tally.add(loss_of(torch.nan, 7.0, kl=torch.inf), NO)
+    tally.add(loss_of(3.0, 4.0, kl=5.0), YES)
+    losses, kl, n_taken = tally.means()
+    assert losses.tolist() == [2.0, 3.0]
+    assert (kl, n_taken) == (4.0, 2)
+    assert tally.culprits.tolist() == [True, False]
+    tally.begin()
+    tally.add(loss_of(1.0, 1.0), NO)
+    losses, kl, n_taken = tally.means()
+    assert (losses.tolist(), kl, n_taken) == ([0.0, 0.0], 0.0, 0)
+    assert tally.culprits.tolist() == [False, False]
+
+
+def test_the_longest_row_of_skipped_steps_is_remembered():
+    tally, longest = Tally(1, torch.zeros(1)), []
+    for finite in (NO, YES, NO, NO, NO, YES, NO, NO):
+        tally.add(loss_of(1.0), finite)
+        tally.begin()  # rows go on from epoch to epoch
+        longest.append(tally.n_skipped_in_a_row.item())
+    assert longest == [1, 1, 1, 2, 3, 3, 3, 3]
+
+
+# Averaging
+
+
+def test_averages_follow_the_weights():
+    model = small_problem(VAE).model
+    averaged, expected, n_steps = Averaged(model), None, 0
+    for i in range(30):
+        with torch.no_grad():
+            model.trunk[0].bias.fill_(i)
+        averaged.update(NO if i % 4 == 0 else YES)
+        if i % 4:
+            n_steps += 1
+            decay = min(0.999, n_steps / (n_steps + 9))
+            expected = decay * (expected or 0.0) + (1 - decay) * i
+        if expected:
+            assert averaged.model.trunk[0].bias[0].item() == pytest.approx(expected, rel=1e-5)
+    assert not averaged.model.training
+
+
+def test_averages_forget_slowly_in_the_end():
+    model = small_problem(VAE).model
+    averaged = Averaged(model)
+    averaged._steps.fill_(1e6)
+    before = averaged.model.trunk[0].weight.detach().clone()
+    with torch.no_grad():
+        model.trunk[0].weight += 1
+    averaged.update(YES)
+    torch.testing.assert_close(
+        averaged.model.trunk[0].weight - before, torch.full_like(before, 1e-3)
+    )
+
+
+# Rows
+
+
+@pytest.mark.parametrize(("batch_size", "n_steps"), [(16, 3), (25, 2), (50, 1), (80, 1)])
+def test_batches_are_whole(batch_size, n_steps):
+    problem = small_problem()
+    step = Step(
+        problem.model,
+        problem.values,
+        problem.observed,
+        objective=ELBO(0.1),
+        impartiality=Impartiality(EqualNorm()),
+        batch_size=batch_size,
+        weight_decay=0.0,
+        generator=seeded(),
+    )
+    rows = step.shuffled()
+    assert rows.shape == (n_steps, min(batch_size, 50))
+    assert len(rows.unique()) == rows.numel()
+    assert not torch.equal(rows, step.shuffled())
+    step.prepare(rows[0], 1e-3, 1.0)
+    step()
