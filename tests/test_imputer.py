@@ -348,7 +348,7 @@ def test_warm_start_goes_on_from_the_fitted_model():
     before, losses = imputer._engine.model, [imputer.history_["loss"].iloc[0]]
     imputer.fit(TABLE)
     losses.append(imputer.history_["loss"].iloc[0])
-    assert losses[1] < losses[0] - 0.5
+    assert losses[1] < losses[0] - 0.2  # anew it would be the same
     assert imputer._engine.model is not before
     anew = light(max_iter=6).fit(TABLE).fit(TABLE)
     pd.testing.assert_frame_equal(
