@@ -215,7 +215,7 @@ def latent_means(model: VAE, values: Tensor, visible: Tensor) -> Tensor:
     def mean(values, visible):
         return model.encode(values, visible).mean
 
-    return _by_rows(mean, model, _chunk_size(model, 1), values, visible).to(values.dtype)
+    return _by_rows(mean, model, _chunk_size(model, 1), values, visible).double()
 
 
 class HeldOutCells:

@@ -344,11 +344,11 @@ def test_columns_that_are_not_modelled_conflict_with_nothing():
 
 
 def test_warm_start_goes_on_from_the_fitted_model():
-    imputer = light(warm_start=True, max_iter=6).fit(TABLE)
+    imputer = light(warm_start=True, max_iter=15).fit(TABLE)
     before, losses = imputer._engine.model, [imputer.history_["loss"].iloc[0]]
     imputer.fit(TABLE)
     losses.append(imputer.history_["loss"].iloc[0])
-    assert losses[1] < losses[0] - 0.2  # anew it would be the same
+    assert losses[1] < losses[0] - 0.5
     assert imputer._engine.model is not before
     anew = light(max_iter=6).fit(TABLE).fit(TABLE)
     pd.testing.assert_frame_equal(

@@ -234,7 +234,7 @@ def test_latent_means(problem):
     assert means.shape == (50 * many, problem.model.latent_dim)
     assert not means.requires_grad
     expected = problem.model.double().encode(problem.values.double(), problem.observed).mean
-    torch.testing.assert_close(means[-50:], expected.float(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(means[-50:], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("model", MODELS.values())

@@ -35,7 +35,7 @@ def _poles(condition: float, n_poles: int) -> tuple[np.ndarray, np.ndarray]:
     return shifts, weights
 
 
-_SHIFTS, _WEIGHTS = (torch.from_numpy(x) for x in _poles(_CONDITION, _N_POLES))
+_SHIFTS, _WEIGHTS = (x.tolist() for x in _poles(_CONDITION, _N_POLES))
 
 
 class AlignedMTL(Weighting):
@@ -59,22 +59,20 @@ class AlignedMTL(Weighting):
     """
 
     separable = True
-    # Shifts and weights on the gradients' device: a copy at every step would have the host wait.
-    _poles: tuple[Tensor, Tensor] | None = None
 
     def weights(self, gramian: Tensor) -> Tensor:
-        if self._poles is None or self._poles[0].device != gramian.device:
-            self._poles = _SHIFTS.to(gramian.device), _WEIGHTS.to(gramian.device)
-        shifts, poles = self._poles
         largest = gramian.abs().sum(0).max()  # no eigenvalue is larger (Gershgorin)
-        shifted = (gramian / largest).repeat(len(shifts), 1, 1)
-        diagonals = shifted.diagonal(dim1=-2, dim2=-1)
-        diagonals += _RIDGE * diagonals + shifts.unsqueeze(1)
+        scaled = gramian / largest
+        ridge = (_RIDGE * scaled.diagonal()).diag()
+        one = torch.eye(len(gramian), dtype=gramian.dtype, device=gramian.device)
+        # Shifts and weights as numbers of the host: a tensor of them would have to be sent to the device.
+        shifted = torch.stack([scaled + ridge + shift * one for shift in _SHIFTS])
         factors = torch.linalg.cholesky_ex(shifted)[0]
-        ones = torch.ones_like(diagonals).unsqueeze(-1)
+        ones = torch.ones_like(shifted[..., :1])
         inverse = torch.cholesky_solve(ones, factors).squeeze(-1)
+        total = sum(weight * part for weight, part in zip(_WEIGHTS, inverse, strict=True))
         # Of all weights that give this direction the shortest: without what cancels.
         norms = gramian.diagonal().sqrt()
         cosines = gramian / torch.outer(norms, norms)
-        in_units = (poles @ inverse / largest.sqrt()) * norms
+        in_units = (total / largest.sqrt()) * norms
         return pseudo_solve(cosines, cosines @ in_units) / norms
