@@ -101,5 +101,6 @@ def test_pseudo_solve_does_not_divide_by_rounding():
 
 def test_poles_of_the_inverse_root():
     x = torch.logspace(-np.log10(_CONDITION), 0, 2000, dtype=torch.float64)
-    approximation = (_WEIGHTS / (x.unsqueeze(1) + _SHIFTS)).sum(1)
+    shifts, weights = (torch.tensor(x, dtype=torch.float64) for x in (_SHIFTS, _WEIGHTS))
+    approximation = (weights / (x.unsqueeze(1) + shifts)).sum(1)
     assert (approximation * x.sqrt() - 1).abs().max() < 3e-5
