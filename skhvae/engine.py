@@ -15,8 +15,14 @@ import torch
 
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import imputation_errors
-from skhvae.inference import HeldOutCells, impute_rows, latent_means, log_predictive
-from skhvae.models import VAE
+from skhvae.inference import (
+    HeldOutCells,
+    impute_rows,
+    latent_means,
+    log_predictive,
+    own_estimates,
+)
+from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.objectives import Objective
 from skhvae.schedule import TrainingPlan
@@ -32,12 +38,20 @@ _SCORED_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that training needs to know, resolved from the user's parameters."""
+    """Everything that training needs to know, resolved from the user's parameters.
 
+    Attributes
+    ----------
+    made_for : int
+        Rows of the table for which the sizes were chosen, the first one of a warm start.
+    """
+
+    made_for: int
     model: type[VAE]
     latent_dim: int
     hidden_layer_sizes: tuple[int, ...]
     dropout: float
+    n_members: int
     objective: Objective
     moo: object  # as the user gave it
     plan: TrainingPlan
@@ -46,7 +60,7 @@ class Recipe:
     @property
     def architecture(self) -> dict:
         """What a model cannot change any more once it is made."""
-        names = "model", "latent_dim", "hidden_layer_sizes", "dropout"
+        names = "model", "latent_dim", "hidden_layer_sizes", "dropout", "n_members"
         return {name: getattr(self, name) for name in names}
 
 
@@ -96,17 +110,21 @@ class Engine:
         generator = host
         if self.device.type != "cpu":
             generator = torch.Generator(self.device).manual_seed(seed)
-        self._latent_dim = recipe.latent_dim
+        self._latent_dim = recipe.n_members * recipe.latent_dim
         self._by_median = torch.tensor(
             [feature.type.estimate == "median" for feature in features], device=self.device
         )
         if not features or not observed.any():
             self._take_over(previous)
             return self
-        held = _some_of(observed, recipe.validation_fraction, host)
-        if torch.equal(held, observed):  # too few cells to spare any
-            held = torch.zeros_like(observed)
+        # Other cells from every member: what one does not learn, the others do.
+        held = [
+            _some_of(observed, recipe.validation_fraction, host) for _ in range(recipe.n_members)
+        ]
+        held = torch.stack(held).view(*lead(recipe.n_members), *observed.shape)
         shown = observed & ~held
+        if not shown.flatten(-2).any(-1).all():  # too few cells to spare any
+            held, shown = torch.zeros_like(held), observed.expand_as(held)
         self._take_over(previous)
         if self.model is None:
             self.model = self._new_model(values, observed, host).to(self.device)
@@ -128,11 +146,7 @@ class Engine:
         judge = self._judge(values, shown, held, host) if held.any() else None
         self.run = train(self.model, *self._useful(values, shown), held_out_errors=judge, **loop)
         if judge is not None:
-            some = slice(_MOST_HELD_OUT_ROWS)
-            hidden = self.encoder.in_table_order(held[some])
-            self.held_out_errors = self._errors(
-                table[some], table[some], values[some], shown[some], hidden
-            )
+            self.held_out_errors = self._held_out_errors(table, values, shown, held)
             if not self.run.interrupted:
                 finish(self.model, *self._useful(values, observed), run=self.run, **loop)
         self.impartiality.lend(None)  # generators stay where they were made
@@ -149,6 +163,7 @@ class Engine:
             recipe.hidden_layer_sizes,
             recipe.dropout,
             generator,
+            recipe.n_members,
         )
 
     def _take_over(self, previous: Engine | None) -> None:
@@ -162,9 +177,9 @@ class Engine:
 
     def _useful(self, values, observed):
         """The rows with something to learn from, on the device."""
-        rows = observed.any(1)
+        rows = observed.any(-1).view(-1, len(values)).any(0)
         if not rows.all():
-            values, observed = values[rows], observed[rows]
+            values, observed = values[rows], observed[..., rows, :]
         return values.to(self.device), observed.to(self.device)
 
     def _judge(self, values, shown, held, generator):
@@ -172,8 +187,8 @@ class Engine:
         finite = torch.tensor([feature.type.finite for feature in self.encoder.features])
         cells = HeldOutCells(
             values[rows].to(self.device),
-            shown[rows].to(self.device),
-            held[rows].to(self.device),
+            shown[..., rows, :].to(self.device),
+            held[..., rows, :].to(self.device),
             self._by_median,
             finite.to(self.device),
             self.encoder.error_scales().to(self.device),
@@ -209,10 +224,24 @@ class Engine:
         hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
         return self._errors(table, complete, values, observed, hidden)
 
+    def _held_out_errors(self, table, values, shown, held) -> pd.DataFrame:
+        """Errors of the held-out cells, each estimated by the first member that did not learn it."""
+        table, values = table[:_MOST_HELD_OUT_ROWS], values[:_MOST_HELD_OUT_ROWS]
+        shown, held = shown[..., : len(values), :], held[..., : len(values), :]
+        inputs = (x.to(self.device) for x in (values, shown))
+        own = own_estimates(self.model, *inputs, self._points, self._by_median).to(values.device)
+        own, held = (x.view(-1, *values.shape) for x in (own, held))
+        estimates = own.gather(0, held.int().argmax(0, keepdim=True))[0]
+        hidden = self.encoder.in_table_order(held.any(0))
+        return self._errors_of(estimates, table, table, hidden)
+
     def _errors(self, table, complete, values, visible, hidden) -> pd.DataFrame:
         """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
         estimates = values.clone()
         self._impute(estimates, visible, hidden.any(axis=1))
+        return self._errors_of(estimates, table, complete, hidden)
+
+    def _errors_of(self, estimates, table, complete, hidden) -> pd.DataFrame:
         imputed = self.encoder.decode(estimates.numpy(), table, hidden, keep_empty=True)
         if not pd.isna(self.encoder.missing_values):  # to the metrics, the marker is no value
             complete = complete.mask(self.encoder.missing(complete))
@@ -244,7 +273,7 @@ class Engine:
         return table.loc[order, order]
 
     def latent(self, table: pd.DataFrame) -> np.ndarray:
-        """Posterior mean of z of every row, (n_rows, latent_dim)."""
+        """Posterior mean of z of every row, (n_rows, n_members * latent_dim)."""
         if self.model is None:
             return np.zeros((len(table), self._latent_dim))
         values, observed = self.encoder.encode(table)

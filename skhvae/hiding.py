@@ -22,15 +22,15 @@ def hidden_share(observed: Tensor) -> float:
 
 
 def hide_at_random(observed: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Which observed cells stay visible, bool (B, n_features): each row hides its own share of them,
+    """Which observed cells stay visible, bool (..., B, n_features): each row hides its own share of them,
     uniform in (0, `share`)."""
     device = observed.device
-    rate = share * torch.rand(len(observed), 1, generator=generator, device=device)
+    rate = share * torch.rand(*observed.shape[:-1], 1, generator=generator, device=device)
     return observed & (torch.rand(observed.shape, generator=generator, device=device) >= rate)
 
 
 def show_as_missing(observed: Tensor, visible: Tensor, generator: torch.Generator) -> Tensor:
-    """Which cells the encoder is told are missing, bool (B, n_features): those that are, and a tenth of the
+    """Which cells the encoder is told are missing, bool (..., B, n_features): those that are, and a tenth of the
     hidden ones.
 
     That a cell is missing can tell about the others, where large values, say, are missing more often. If

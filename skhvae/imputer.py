@@ -17,6 +17,7 @@ from skhvae.evaluation import total_error
 from skhvae.models import MODELS
 from skhvae.objectives import OBJECTIVES, Objective
 from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
+from skhvae.presets import PRESETS, batch_size
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
 from skhvae.schema import infer_schema
@@ -53,10 +54,16 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         callable maps the features' Gramian to weights; TorchJD's ``Weighting`` and ``Aggregator``
         instances serve too. Several are applied in order: ``("gradnorm", "pcgrad")`` is first sizes,
         then directions.
+    preset : {"fast", "default", "best"}, default="default"
+        What "auto" stands for. PRESET_TEXT
     latent_dim : int, default=64
         Size of z.
-    hidden_layer_sizes : tuple of int, default=(192, 192)
-        One entry for each residual block of the encoder and of the trunk; all equal.
+    hidden_layer_sizes : tuple of int or "auto", default="auto"
+        One entry for each residual block of the encoder and of the trunk; all equal. "auto" is
+        what `preset` says.
+    n_members : int or "auto", default="auto"
+        Networks alike that are trained side by side, from other initial weights and with other cells
+        hidden; their mean prediction imputes. "auto" is what `preset` says.
     dropout : float, default=0.0
         Share of hidden units left out at a training step.
     beta : float, default=0.1
@@ -69,9 +76,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         AdamW's weight decay.
     max_iter : int, default=400
         Largest number of epochs.
-    max_steps : int, default=4000
-        Number of steps after which a large table's training ends before `max_iter`; at least ten
-        epochs are made where `max_iter` allows them.
+    max_steps : int or "auto", default="auto"
+        Number of steps after which a large table's training ends before `max_iter`; some epochs are made
+        in any case where `max_iter` allows them: 10, or what `preset` says. "auto" is what `preset`
+        says.
     early_stopping : bool, default=True
         Hold out a share of the observed cells, stop when their error no longer falls, and keep
         the weights that imputed them best.
@@ -164,15 +172,17 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         objective="elbo",
         n_importance_samples=5,
         moo="equal-norm",
+        preset="default",
         latent_dim=64,
-        hidden_layer_sizes=(192, 192),
+        hidden_layer_sizes="auto",
+        n_members="auto",
         dropout=0.0,
         beta=0.1,
         batch_size="auto",
         learning_rate_init=2e-3,
         alpha=1e-4,
         max_iter=400,
-        max_steps=4000,
+        max_steps="auto",
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=50,
@@ -192,8 +202,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.objective = objective
         self.n_importance_samples = n_importance_samples
         self.moo = moo
+        self.preset = preset
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_members = n_members
         self.dropout = dropout
         self.beta = beta
         self.batch_size = batch_size
@@ -258,7 +270,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"At least 2 rows are needed to learn from, found n_samples = {len(table)}."
             )
-        recipe = self._recipe(len(table))
+        recipe = self._recipe(len(table), previous)
         if previous is None:
             encoder = self._new_encoder(table, named=isinstance(X, pd.DataFrame))
         else:
@@ -300,21 +312,29 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
                     f"{name}. Leave {name} as it was, or use warm_start=False to start anew."
                 )
 
-    def _recipe(self, n_rows: int) -> Recipe:
-        batch = self.batch_size
-        if batch == "auto":
-            batch = min(512, max(32, 2 ** round(np.log2(n_rows / 12))))
+    def _recipe(self, n_rows: int, previous: Engine | None = None) -> Recipe:
+        # A model keeps its size, however many rows come later.
+        made_for = previous.recipe.made_for if previous else n_rows
+        effort = PRESETS[self.preset].effort(made_for)
+
+        def given_or(name, default):
+            value = getattr(self, name)
+            return default if isinstance(value, str) else value
+
         return Recipe(
+            made_for=made_for,
             model=MODELS[self.model],
             latent_dim=self.latent_dim,
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            hidden_layer_sizes=tuple(given_or("hidden_layer_sizes", effort.hidden_layer_sizes)),
             dropout=self.dropout,
+            n_members=given_or("n_members", effort.n_members),
             objective=self._objective(),
             moo=self.moo,
             plan=TrainingPlan(
                 max_iter=self.max_iter,
-                max_steps=self.max_steps,
-                batch_size=min(int(batch), n_rows),
+                max_steps=given_or("max_steps", effort.max_steps),
+                min_iter=effort.min_iter,
+                batch_size=min(int(given_or("batch_size", batch_size(n_rows))), n_rows),
                 learning_rate=self.learning_rate_init,
                 weight_decay=self.alpha,
                 n_iter_no_change=self.n_iter_no_change,
@@ -384,7 +404,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_rows, latent_dim)
+        ndarray of shape (n_rows, n_members * latent_dim)
+            Each member has a latent space of its own; they stand side by side.
         """
         check_is_fitted(self)
         table = self._check_columns(X, as_table(X), reset=False)

@@ -10,12 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from skhvae.models import VAE
+from skhvae.models import VAE, output_size
 
-__all__ = ["HeldOutCells", "impute_rows", "latent_means", "log_predictive", "point_estimates"]
+__all__ = [
+    "HeldOutCells",
+    "impute_rows",
+    "latent_means",
+    "log_predictive",
+    "own_estimates",
+    "point_estimates",
+]
 
 # Rows times posterior points in a chunk: on the CPU as many as its caches hold, so that one row is
 # not waited for long either; on other devices enough to keep them busy.
@@ -33,7 +40,7 @@ def point_estimates(
 ) -> Tensor:
     r"""Estimate every cell from the row's visible ones.
 
-    The predictive distribution is the mixture over posterior points,
+    The predictive distribution is the mixture over members and posterior points,
     :math:`\frac1S \sum_s p(x_d \mid z_s)`, :math:`z_s = \mu + \sigma \epsilon_s`: its mean for numeric
     features, its mode or median for finite ones. The :math:`\epsilon_s` are the same for all rows, so
     that a row's estimate does not depend on the rows beside it.
@@ -54,10 +61,22 @@ def point_estimates(
     Tensor of shape (B, n_features)
         In model units, or level codes.
     """
+    predictions = _predictions(model, values, visible, points)
+    pooled = [params.flatten(0, -4) for params in predictions]
+    return _estimates(model, pooled, by_median).to(values.dtype)
+
+
+def _predictions(model: VAE, values: Tensor, visible: Tensor, points: Tensor) -> list[Tensor]:
+    """Raw parameters at every point, (S, ..., B, n_features, n_parameters), one tensor a family."""
     posterior = model.encode(values, visible)
-    of_families = model.params(posterior.at(points.unsqueeze(1)), posterior)
+    for_all_rows = points.view(len(points), *[1] * (posterior.state.dim() - 1), -1)
+    return model.params(posterior.at(for_all_rows), posterior)
+
+
+def _estimates(model: VAE, predictions: list[Tensor], by_median: Tensor) -> Tensor:
+    """Of the mixture over the first axis, (..., n_features)."""
     estimates, start = [], 0
-    for family, params in zip(model.heads.families, of_families, strict=True):
+    for family, params in zip(model.heads.families, predictions, strict=True):
         stop = start + params.shape[-2]
         if family.finite:
             probs = family.probs(params).mean(0)
@@ -65,10 +84,9 @@ def point_estimates(
             if by_median[start:stop].any():  # not the case for those with thousands of levels
                 median = (probs.cumsum(-1) < 0.5).sum(-1)
                 estimate = torch.where(by_median[start:stop], median, estimate)
-            estimate = estimate.to(values.dtype)
         else:
             estimate = family.mean(params).mean(0)
-        estimates.append(estimate)
+        estimates.append(estimate.to(params.dtype))
         start = stop
     return torch.cat(estimates, dim=-1)
 
@@ -103,21 +121,50 @@ def impute_rows(
     def estimate(values, visible):
         return point_estimates(model, values, visible, points, by_median)
 
-    size = rows_at_once or _chunk_size(model, len(points))
+    size = rows_at_once or _chunk_size(model, len(points) * model.n_members)
     return _by_rows(estimate, model, size, values, visible).to(values.dtype)
+
+
+def own_estimates(
+    model: VAE, values: Tensor, visible: Tensor, points: Tensor, by_median: Tensor
+) -> Tensor:
+    """As :func:`impute_rows`, but each member's by itself, from the cells that it sees.
+
+    Parameters
+    ----------
+    model, values, points, by_median
+        As there.
+    visible : bool Tensor of shape (..., n_rows, n_features)
+        With the members' axis in front, if there are several.
+
+    Returns
+    -------
+    Tensor of the shape of `visible`
+    """
+    model = _steady(model)
+    points = points.to(next(model.parameters()))
+
+    @torch.no_grad()
+    def estimate(values, visible):
+        predictions = _predictions(model, values, visible.movedim(0, -2), points)
+        return _estimates(model, predictions, by_median).movedim(-2, 0)
+
+    size = _chunk_size(model, len(points) * model.n_members)
+    by_rows = _by_rows(estimate, model, size, values, visible.movedim(-2, 0))
+    return by_rows.movedim(0, -2).to(values.dtype)
 
 
 def _steady(model: VAE) -> VAE:
     """The model, or a copy in float64 if a layer has few outputs: in the product of such a layer the
     order of summation depends on the row's place, and what is left of that must be small."""
-    layers = (module for module in model.modules() if isinstance(module, nn.Linear))
-    if all(layer.out_features >= _NARROW for layer in layers):
+    sizes = map(output_size, model.modules())
+    if all(size is None or size >= _NARROW for size in sizes):
         return model
     return copy.deepcopy(model).double()
 
 
 def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: Tensor) -> Tensor:
-    """A function of rows, (B, n_features) each, for any number of them.
+    """A function of rows, (B, ..., n_features) each, for any number of them.
 
     How a matrix product rounds depends on its shape, and a choice between levels on how it rounds.
     So all chunks have one shape, `size` rows, the last one padded, and a row meets the same arithmetic
@@ -129,7 +176,9 @@ def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: T
     def run(start: int) -> Tensor:
         rows = [x[start : start + size] for x in of_rows]
         n_rows = len(rows[0])
-        rows = (functional.pad(x, (0, 0, 0, size - n_rows)).to(like.device) for x in rows)
+        missing = size - n_rows
+        rows = (functional.pad(x, (0, 0) * (x.dim() - 1) + (0, missing)) for x in rows)
+        rows = (x.to(like.device) for x in rows)
         rows = (x.to(like.dtype) if x.is_floating_point() else x for x in rows)
         return function(*rows)[:n_rows].to(home)
 
@@ -197,25 +246,26 @@ def log_predictive(
 
     @torch.no_grad()
     def density(values, visible):
-        posterior = model.encode(values, visible)
-        params = model.params(posterior.at(points.unsqueeze(1)), posterior)
-        of_points = model.heads.log_prob(params, values)
-        return of_points.logsumexp(0) - math.log(len(points))
+        predictions = _predictions(model, values, visible, points)
+        of_points = model.heads.log_prob(predictions, values).flatten(0, -3)
+        return of_points.logsumexp(0) - math.log(len(of_points))
 
-    size = rows_at_once or _chunk_size(model, len(points))
+    size = rows_at_once or _chunk_size(model, len(points) * model.n_members)
     return _by_rows(density, model, size, values, visible)
 
 
 def latent_means(model: VAE, values: Tensor, visible: Tensor) -> Tensor:
-    """Posterior mean of z, (n_rows, latent_dim), in chunks as in :func:`impute_rows`."""
+    """Posterior mean of z, (n_rows, n_members * latent_dim), in chunks as in :func:`impute_rows`."""
 
     model = _steady(model)
 
     @torch.no_grad()
     def mean(values, visible):
-        return model.encode(values, visible).mean
+        means = model.encode(values, visible).mean
+        return torch.cat(means.view(model.n_members, *means.shape[-2:]).unbind(), dim=-1)
 
-    return _by_rows(mean, model, _chunk_size(model, 1), values, visible).double()
+    size = _chunk_size(model, model.n_members)
+    return _by_rows(mean, model, size, values, visible).double()
 
 
 class HeldOutCells:
@@ -224,9 +274,10 @@ class HeldOutCells:
     Parameters
     ----------
     values : Tensor of shape (n_rows, n_features)
-    visible : bool Tensor of shape (n_rows, n_features)
-        What the encoder may see: observed and not held out.
-    held : bool Tensor of shape (n_rows, n_features)
+    visible : bool Tensor of shape (..., n_rows, n_features)
+        What the encoder may see: observed and not held out. With the members' axis in front, if there
+        are several: what is held out from one, the others learn.
+    held : bool Tensor of shape (..., n_rows, n_features)
     features : sequence of Feature
         In packed order.
     scales : Tensor of shape (n_features,)
@@ -236,7 +287,7 @@ class HeldOutCells:
     def __init__(self, values, visible, held, by_median, finite, scales):
         self.values, self.visible, self.held = values, visible, held
         self.by_median, self.finite, self.scales = by_median, finite, scales
-        self.counts = held.sum(0)
+        self.counts = held.flatten(0, -2).sum(0)
 
     def errors(self, model: VAE) -> Tensor:
         """Error of every feature in its own metric, NaN where no cell is held out.
@@ -244,11 +295,11 @@ class HeldOutCells:
         The posterior mean stands for the posterior: a curve needs no more.
         """
         centre = self.values.new_zeros(1, model.noise_dim)
-        estimates = impute_rows(model, self.values, self.visible, centre, self.by_median)
+        estimates = own_estimates(model, self.values, self.visible, centre, self.by_median)
         difference = (estimates - self.values).abs()
         wrong = torch.where(self.by_median, difference, (difference > 0.5).to(difference))
         cost = torch.where(self.finite, wrong, difference**2)
-        mean = torch.where(self.held, cost, 0).sum(0) / self.counts
+        mean = torch.where(self.held, cost, 0).flatten(0, -2).sum(0) / self.counts
         # A feature that the model cannot estimate any more must not look like one without cells.
         mean = torch.where(self.counts > 0, mean.nan_to_num(nan=torch.inf), torch.nan)
         return torch.where(self.finite, mean, mean.sqrt()) * self.scales

@@ -11,6 +11,7 @@ from skhvae.features import nearest
 from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, Strategy, as_strategy
 from skhvae.objectives import OBJECTIVES
+from skhvae.presets import PRESETS
 
 __all__ = ["CONSTRAINTS", "check_parameters", "resolve_device"]
 
@@ -22,15 +23,17 @@ CONSTRAINTS = {
     "objective": [StrOptions(set(OBJECTIVES))],
     "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
     "moo": [StrOptions(set(STRATEGIES)), Strategy, tuple, list, callable],
+    "preset": [StrOptions(set(PRESETS))],
     "latent_dim": [Interval(Integral, 1, None, closed="left")],
-    "hidden_layer_sizes": [tuple, list],
+    "hidden_layer_sizes": [StrOptions({"auto"}), tuple, list],
+    "n_members": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "beta": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
-    "max_steps": [Interval(Integral, 1, None, closed="left")],
+    "max_steps": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -44,7 +47,7 @@ CONSTRAINTS = {
     "verbose": ["verbose"],
 }
 
-_REGISTRIES = {"moo": STRATEGIES, "model": MODELS, "objective": OBJECTIVES}
+_REGISTRIES = {"moo": STRATEGIES, "model": MODELS, "objective": OBJECTIVES, "preset": PRESETS}
 
 
 def check_parameters(estimator) -> None:
@@ -67,6 +70,8 @@ def check_parameters(estimator) -> None:
     _check_strategy(estimator)
     _check_objective(estimator)
     sizes = estimator.hidden_layer_sizes
+    if isinstance(sizes, str):
+        return
     if not sizes or any(not isinstance(s, Integral) or s < 1 or s != sizes[0] for s in sizes):
         raise InvalidParameterError(
             f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must be a tuple of "

@@ -21,7 +21,7 @@ class TrainingPlan:
     Attributes
     ----------
     max_iter, max_steps : int
-        Epochs and optimiser steps in all; the smaller number counts, but at least ten epochs are
+        Epochs and optimiser steps in all; the smaller number counts, but at least `min_iter` epochs are
         planned where `max_iter` allows them.
     batch_size : int
     learning_rate, weight_decay : float
@@ -30,6 +30,8 @@ class TrainingPlan:
         Epochs without a better held-out error after which training is brought to its end.
     tol : float
         By how much the held-out error must fall to count as better.
+    min_iter : int
+        Epochs that even the largest table is given.
     """
 
     max_iter: int
@@ -39,6 +41,7 @@ class TrainingPlan:
     weight_decay: float
     n_iter_no_change: int
     tol: float
+    min_iter: int = 10
 
     def steps_per_epoch(self, n_rows: int) -> int:
         """Whole batches in a pass over the rows, at least one."""
@@ -46,7 +49,7 @@ class TrainingPlan:
 
     def epochs(self, n_rows: int, finished: bool) -> int:
         """Epochs that the schedule is laid out for; fewer if a last stretch is to follow."""
-        enough = max(10, math.ceil(self.max_steps / self.steps_per_epoch(n_rows)))
+        enough = max(self.min_iter, math.ceil(self.max_steps / self.steps_per_epoch(n_rows)))
         total = min(self.max_iter, enough)
         return max(1, round(total / (1 + _FINISH))) if finished else total
 

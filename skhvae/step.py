@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skhvae.hiding import hidden_share, hide_at_random, show_as_missing
-from skhvae.models import VAE
+from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality
 from skhvae.objectives import Loss, Objective
 
@@ -90,8 +90,10 @@ class Step:
     Parameters
     ----------
     model : VAE
-    values, observed : Tensor of shape (n_rows, n_features)
+    values : Tensor of shape (n_rows, n_features)
         On the model's device.
+    observed : bool Tensor of shape (..., n_rows, n_features)
+        With the members' axis in front, if they are to learn from different cells.
     objective : Objective
     impartiality : Impartiality
     batch_size : int
@@ -127,7 +129,12 @@ class Step:
         self.recordable = impartiality.recordable
         self.tally = Tally(values.shape[1], values)
         self._batch_size = min(batch_size, len(values))
-        self._rows = torch.zeros(self._batch_size, dtype=torch.long, device=values.device)
+        self._lead, device = lead(model.n_members), values.device
+        self._rows = torch.zeros(*self._lead, self._batch_size, dtype=torch.long, device=device)
+        self._first_rows = torch.zeros((), dtype=torch.long, device=device)
+        if observed.dim() > 2:  # where each member's part begins
+            starts = torch.arange(0, observed.shape[:-1].numel(), len(values), device=device)
+            self._first_rows = starts.unsqueeze(1)
         self._rate = torch.zeros((), device=values.device)
         self._visible_weight = torch.ones((), device=values.device)
         self._hidden_share = hidden_share(observed)
@@ -137,17 +144,22 @@ class Step:
         )
 
     def shuffled(self) -> Tensor:
-        """Rows in a new order, (n_steps, batch_size): whole batches."""
+        """Rows in a new order, each member's its own, (n_steps, ..., batch_size): whole batches."""
         n_rows, device = len(self.values), self.values.device
-        order = torch.randperm(n_rows, generator=self.generator, device=device)
-        return order[: n_rows - n_rows % self._batch_size].view(-1, self._batch_size)
+        n_used = n_rows - n_rows % self._batch_size
+        orders = [
+            torch.randperm(n_rows, generator=self.generator, device=device)[:n_used]
+            for _ in range(self.model.n_members)
+        ]
+        return torch.stack(orders).view(*self._lead, -1, self._batch_size).movedim(-2, 0)
 
     def prepare(self, rows: Tensor, rate: float, progress: float) -> None:
         """Say what the next step is about.
 
         Parameters
         ----------
-        rows : int Tensor of shape (batch_size,)
+        rows : int Tensor of shape (..., batch_size)
+            Of each member, if there are several.
         rate : float
             Learning rate.
         progress : float
@@ -159,7 +171,8 @@ class Step:
         self.model.anneal(progress)
 
     def __call__(self) -> None:
-        values, observed = self.values[self._rows], self.observed[self._rows]
+        values = self.values[self._rows]
+        observed = self.observed.flatten(0, -2)[self._first_rows + self._rows]
         visible = hide_at_random(observed, self._hidden_share, self.generator)
         missing = show_as_missing(observed, visible, self.generator)
         loss = self.objective(
@@ -173,14 +186,25 @@ class Step:
             missing,
         )
         self._optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
-        finite = norm.isfinite()
+        (loss.total * self.model.n_members).backward()  # it is their mean, not their sum
+        finite = self._clip_gradients().isfinite()
         self._optimizer.found_inf = (~finite).float()  # then AdamW leaves everything as it is
         self._optimizer.step()
         self.tally.add(loss, finite)
         if self.averaged is not None:
             self.averaged.update(finite)
+
+    def _clip_gradients(self) -> Tensor:
+        """Gradients no longer than `_LARGEST_GRADIENT`, every member's by itself; what was the longest."""
+        if not self._lead:
+            return torch.nn.utils.clip_grad_norm_(self._parameters, _LARGEST_GRADIENT)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        parts = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
+        norms = torch.linalg.vector_norm(torch.stack(parts), dim=0)
+        shrink = (_LARGEST_GRADIENT / (norms + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(shrink.view(-1, *[1] * (gradient.dim() - 1)))
+        return norms.max()
 
     def state(self) -> dict[str, list[Tensor]]:
         """All tensors that steps change, by kind; complete after the first one."""

@@ -123,8 +123,8 @@ def train(
     Parameters
     ----------
     model : VAE
-    values, observed : Tensor of shape (n_rows, n_features)
-        On the model's device. Held-out cells are not among the observed ones.
+    values, observed : Tensor
+        As for :class:`Step`. Held-out cells are not among the observed ones.
     objective : Objective
     impartiality : Impartiality
         Its strategies draw from the generator that was lent to it.

@@ -18,7 +18,7 @@ from skhvae.evaluation import hide_cells
 from skhvae.inference import log_predictive
 from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, as_strategy
-from skhvae.objectives import ELBO, DReG
+from skhvae.objectives import ELBO, OBJECTIVES, DReG
 from skhvae.schema import infer_schema
 
 CPU = torch.device("cpu")
@@ -32,6 +32,7 @@ def recipe(n_rows, **changes):
         max_iter=3,
         latent_dim=3,
         hidden_layer_sizes=(8,),
+        n_members=1,
         batch_size=n_rows,
         validation_fraction=0.3,
     )
@@ -90,10 +91,12 @@ def test_rows_without_an_observed_cell_are_left_out():
     pd.testing.assert_series_equal(completed.iloc[3], completed.iloc[20], check_names=False)
 
 
-def test_too_few_cells_to_spare_any():
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_too_few_cells_to_spare_any(n_members):
     """Holding out all of them would leave nothing to learn from."""
+    table = pd.DataFrame({"x": [1.0, 2.5, 4.0]})
     for seed in range(10):
-        engine = fit(pd.DataFrame({"x": [1.0, 2.5, 4.0]}), seed=seed, validation_fraction=0.9)
+        engine = fit(table, seed=seed, validation_fraction=0.9, n_members=n_members)
         losses = [record["loss"] for record in engine.run.history]
         assert np.isfinite(losses).all()
 
@@ -394,3 +397,126 @@ def test_features_that_lack_no_cell_have_no_log_likelihood():
     table = TABLE.assign(real_1=COMPLETE["real_1"])
     found = fit(TABLE).log_likelihood(table, COMPLETE)
     assert found.index[found.isna()].tolist() == ["real_1"]
+
+
+# Members
+
+
+def of_three(**parameters):
+    """An estimator of three small networks."""
+    small = dict(max_iter=3, latent_dim=3, hidden_layer_sizes=(8,), random_state=0, device="cpu")
+    return HeterogeneousVAEImputer(n_members=3, **small | parameters)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_members_are_decided_by_the_seed_and_survive_pickling(model):
+    imputer = of_three(model=model).fit(TABLE)
+    expected = imputer.transform(TABLE)
+    assert expected.notna().all(axis=None)
+    again = of_three(model=model).fit_transform(TABLE)
+    twin = pickle.loads(pickle.dumps(imputer))
+    for same in (again, twin.transform(TABLE)):
+        pd.testing.assert_frame_equal(same, expected, check_exact=True)
+    alone = of_three(model=model).set_params(n_members=1).fit_transform(TABLE)
+    assert not alone.equals(expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_row_is_encoded_by_all_members(model):
+    imputer = of_three(model=model).fit(TABLE)
+    encoded = imputer.encode(TABLE)
+    assert encoded.shape == (len(TABLE), 3 * 3)
+    assert np.isfinite(encoded).all()
+    assert len(np.unique(encoded[0])) == 9
+    nothing = TABLE.assign(**dict.fromkeys(TABLE, 1.0))
+    assert of_three().fit(nothing).encode(nothing).shape == (len(TABLE), 3 * 3)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_members_have_one_record(objective):
+    imputer = of_three(objective=objective, model="vae").fit(TABLE)
+    conflict = imputer.gradient_conflict_
+    assert list(conflict) == list(TABLE)
+    assert np.isfinite(conflict).all(axis=None)
+    np.testing.assert_allclose(np.diag(conflict), 1)
+    assert np.isfinite(imputer.history_["loss"]).all()
+
+
+def test_a_warm_start_with_other_members_is_refused():
+    imputer = of_three(warm_start=True).fit(TABLE)
+    expected = imputer.transform(TABLE)
+    with pytest.raises(ValueError, match=r"another n_members.*warm_start=False"):
+        imputer.set_params(n_members=2).fit(TABLE)
+    pd.testing.assert_frame_equal(imputer.transform(TABLE), expected, check_exact=True)
+
+
+def test_a_warm_start_keeps_what_the_members_remember():
+    previous = fit(TABLE, n_members=3, moo="gradnorm")
+    later = go_on(previous, TABLE, n_members=3, moo="gradnorm")
+
+    def n_steps(engine):
+        place = engine.impartiality.at("h")
+        return [strategy._steps.max().item() for strategy in (place.strategy, *place._others)]
+
+    assert n_steps(previous) == [len(previous.run.history)] * 3
+    assert n_steps(later) == [len(previous.run.history) + len(later.run.history)] * 3
+
+
+@pytest.mark.parametrize("moo", ["pcgrad", ("gradnorm", "gradvac")], ids=str)
+def test_members_give_generators_back(moo):
+    engine = fit(TABLE, n_members=3, moo=moo)
+    (place,) = engine.impartiality.places.values()
+    for own in (place.strategy, *place._others):
+        for strategy in (own, *getattr(own, "strategies", ())):
+            assert strategy.generator is None
+    twin = pickle.loads(pickle.dumps(engine))
+    pd.testing.assert_frame_equal(twin.conflict(), engine.conflict(), check_exact=True)
+    moved = engine.to(torch.device("meta"))
+    assert all(tensor.is_meta for tensor in tensors(moved.impartiality))
+    assert all(parameter.is_meta for parameter in moved.model.parameters())
+
+
+def test_other_cells_are_held_out_from_every_member():
+    """In the end all of them learn all."""
+    spy = Spy()
+    engine = fit(TABLE, n_members=3, objective=spy)
+    n_observed = TABLE.notna().sum().sum()
+    n_held = [n_observed - own for own in spy.steps[0][0].sum((1, 2)).tolist()]
+    assert n_held == pytest.approx([0.3 * n_observed] * 3, rel=0.2)
+    n_cells = engine.held_out_errors["n_cells"].sum()
+    assert max(n_held) < n_cells < sum(n_held)
+    for observed, visible in spy.steps:
+        assert not (visible & ~observed).any()
+    last = spy.steps[-1][0].sum((1, 2))
+    assert (last == n_observed).all()
+
+
+def test_a_held_out_cell_is_estimated_by_the_first_member_that_did_not_learn_it(monkeypatch):
+    seen = []
+
+    def spy(model, values, visible, *args):
+        estimates = inference.own_estimates(model, values, visible, *args)
+        seen.append((values, visible, estimates))
+        return estimates
+
+    monkeypatch.setattr("skhvae.engine.own_estimates", spy)
+    engine = fit(TABLE, n_members=3)
+    ((values, visible, estimates),) = seen
+    _, observed = engine.encoder.encode(TABLE)
+    scales = engine.encoder.error_scales()
+    checked = 0
+    for feature, name in enumerate(f.name for f in engine.encoder.features):
+        if not name.startswith("real"):
+            continue
+        squares = []
+        for row in observed[:, feature].nonzero().squeeze(1):
+            unlearned = (~visible[:, row, feature]).nonzero().squeeze(1)
+            if len(unlearned):
+                estimate = estimates[unlearned[0], row, feature]
+                squares.append((estimate - values[row, feature]) ** 2)
+        expected = torch.stack(squares).mean().sqrt() * scales[feature]
+        found = engine.held_out_errors.loc[name]
+        assert found["n_cells"] == len(squares)
+        assert found["error"] == pytest.approx(expected.item(), rel=1e-4)
+        checked += 1
+    assert checked == 2

@@ -10,6 +10,7 @@ from skhvae import HeterogeneousVAEImputer
 LIGHT = HeterogeneousVAEImputer(max_iter=3, latent_dim=4, hidden_layer_sizes=(8,), device="cpu")
 OTHER = clone(LIGHT).set_params(
     model="vae",
+    n_members=1,
     moo="mgda",
     early_stopping=False,
     add_indicator=True,

@@ -31,7 +31,14 @@ NUMBERS = TABLE[["real_1", "positive_1", "count_1"]].to_numpy()
 
 
 def light(**parameters):
-    defaults = dict(max_iter=3, latent_dim=4, hidden_layer_sizes=(8,), random_state=0, device="cpu")
+    defaults = dict(
+        max_iter=3,
+        latent_dim=4,
+        hidden_layer_sizes=(8,),
+        n_members=1,
+        random_state=0,
+        device="cpu",
+    )
     return HeterogeneousVAEImputer(**defaults | parameters)
 
 

@@ -1,5 +1,7 @@
 """Point estimates of a row, whoever stands beside it."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,10 +20,15 @@ from skhvae.inference import (
 from skhvae.models import CVAE, MODELS
 
 
+@pytest.fixture(params=[1, 3], ids=["alone", "three members"])
+def n_members(request):
+    return request.param
+
+
 @pytest.fixture(params=MODELS)
-def problem(request):
+def problem(request, n_members):
     """A model whose estimates differ from row to row, though it has learned nothing."""
-    problem = small_problem(MODELS[request.param])
+    problem = small_problem(partial(MODELS[request.param], n_members=n_members))
     sharpen(problem.model)
     return problem
 
@@ -41,11 +48,14 @@ def points(model, n_points=5):
 
 
 def params_at(problem, noise):
-    """Raw parameters of all rows at one point."""
+    """Raw parameters of all rows at one point, for each member."""
     model = problem.model
     with torch.no_grad():
         posterior = model.encode(problem.values, problem.observed)
-        return model.params(posterior.at(noise.expand(len(problem.values), -1)), posterior)
+        params = model.params(posterior.at(noise.expand(len(problem.values), -1)), posterior)
+    if model.n_members == 1:
+        return [params]
+    return [[of_family[member] for of_family in params] for member in range(model.n_members)]
 
 
 def impute(problem, rows=slice(None), **options):
@@ -81,9 +91,10 @@ def test_chunks_do_not_matter(problem, rows_at_once):
 
 
 @pytest.fixture(params=["cvae", "vae"])
-def wide(request):
+def wide(request, n_members):
     """A model without narrow layers, which computes in float32."""
-    problem = small_problem(MODELS[request.param], n_rows=200, width=32, latent_dim=8)
+    model = partial(MODELS[request.param], n_members=n_members)
+    problem = small_problem(model, n_rows=200, width=32, latent_dim=8)
     sharpen(problem.model)
     return problem
 
@@ -132,8 +143,9 @@ def test_an_error_leaves_the_number_of_threads_as_it_was(wide, n_threads, monkey
     ("width", "latent_dim", "dtype"),
     [(32, 8, torch.float32), (8, 8, torch.float64), (32, 3, torch.float64)],
 )
-def test_narrow_layers_are_computed_in_float64(width, latent_dim, dtype, monkeypatch):
-    problem = small_problem(width=width, latent_dim=latent_dim)
+def test_narrow_layers_are_computed_in_float64(width, latent_dim, dtype, n_members, monkeypatch):
+    model = partial(CVAE, n_members=n_members)
+    problem = small_problem(model, width=width, latent_dim=latent_dim)
     problem.model.eval()
     seen = []
 
@@ -142,7 +154,7 @@ def test_narrow_layers_are_computed_in_float64(width, latent_dim, dtype, monkeyp
         return point_estimates(model, values, *args)
 
     monkeypatch.setattr(inference, "point_estimates", spy)
-    assert impute(problem).dtype == torch.float32
+    assert impute(problem, slice(16)).dtype == torch.float32
     assert seen == [dtype]
 
 
@@ -165,11 +177,11 @@ def test_the_model_is_left_as_it_was(problem):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_estimates_are_those_of_the_mixture_over_points(problem):
+def test_estimates_are_those_of_the_mixture_over_members_and_points(problem):
     """The mean of numeric features, the most probable or the median level of finite ones."""
     model, noise = problem.model, points(problem.model)
     actual = point_estimates(model, problem.values, problem.observed, noise, problem.by_median)
-    params = [params_at(problem, of_point) for of_point in noise]
+    params = [of_member for of_point in noise for of_member in params_at(problem, of_point)]
     feature = 0
     for family, *each in zip(model.heads.families, *params, strict=True):
         for own in range(each[0].shape[1]):
@@ -209,12 +221,13 @@ def test_cells_that_are_not_visible_have_no_influence(problem):
     assert torch.equal(impute(problem), expected)
 
 
-def test_density_is_that_of_the_mixture_over_points(problem):
+def test_density_is_that_of_the_mixture_over_members_and_points(problem):
     noise = points(problem.model).double()
     actual = log_predictive(problem.model, problem.values, problem.observed, noise)
     problem.model.double()
     problem.values = problem.values.double()
-    each = [problem.model.heads.log_prob(params_at(problem, e), problem.values) for e in noise]
+    params = [of_member for of_point in noise for of_member in params_at(problem, of_point)]
+    each = [problem.model.heads.log_prob(own, problem.values) for own in params]
     mixture = np.mean([density.exp().numpy() for density in each], axis=0)
     np.testing.assert_allclose(actual, np.log(mixture), rtol=1e-9)
 
@@ -231,9 +244,11 @@ def test_latent_means(problem):
     many = 100  # more rows than one chunk takes
     values, visible = problem.values.repeat(many, 1), problem.observed.repeat(many, 1)
     means = latent_means(problem.model, values, visible)
-    assert means.shape == (50 * many, problem.model.latent_dim)
+    assert means.shape == (50 * many, problem.model.n_members * problem.model.latent_dim)
     assert not means.requires_grad
     expected = problem.model.double().encode(problem.values.double(), problem.observed).mean
+    if problem.model.n_members > 1:
+        expected = torch.cat([*expected], dim=1)
     torch.testing.assert_close(means[-50:], expected, rtol=1e-9, atol=1e-9)
 
 

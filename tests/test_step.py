@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -16,9 +17,9 @@ from skhvae.objectives import ELBO, OBJECTIVES, Loss
 from skhvae.step import Averaged, Step, Tally
 
 
-def make_step(objective=None, model="cvae", strategy="equal-norm", seed=0, **options):
+def make_step(objective=None, model="cvae", strategy="equal-norm", seed=0, n_members=1, **options):
     """A step on a table with all feature types, taken once."""
-    problem = small_problem(MODELS[model], dropout=0.2)
+    problem = small_problem(partial(MODELS[model], n_members=n_members), dropout=0.2)
     generator = seeded(seed)
     problem.model.lend(generator)
     step = Step(
@@ -115,15 +116,16 @@ def take_on_device(step):
             twin.tally.begin()
 
 
+@pytest.mark.parametrize("n_members", [1, 2])
 @pytest.mark.parametrize(("objective", "model"), PAIRS)
-def test_no_step_waits(objective, model):
-    take_on_device(make_step(OBJECTIVES[objective](0.1), model))
+def test_no_step_waits(objective, model, n_members):
+    take_on_device(make_step(OBJECTIVES[objective](0.1), model, n_members=n_members))
 
 
-@pytest.mark.parametrize("model", ["cvae", "hivae"])
+@pytest.mark.parametrize(("model", "n_members"), [("cvae", 1), ("hivae", 1), ("cvae", 2)])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_strategies_that_make_the_host_wait_say_so(strategy, model):
-    step = make_step(model=model, strategy=strategy)
+def test_strategies_that_make_the_host_wait_say_so(strategy, model, n_members):
+    step = make_step(model=model, strategy=strategy, n_members=n_members)
     if step.recordable:
         take_on_device(step)
     else:
@@ -132,7 +134,8 @@ def test_strategies_that_make_the_host_wait_say_so(strategy, model):
 
 
 def test_chains_and_functions_say_so_too():
-    take_on_device(make_step(strategy=("gradnorm", "pcgrad")))
+    for n_members in (1, 2):
+        take_on_device(make_step(strategy=("gradnorm", "pcgrad"), n_members=n_members))
     assert not make_step(strategy=("equal-norm", "mgda")).recordable
     assert not make_step(strategy=lambda gramian: gramian[0] ** 0).recordable
 
@@ -255,6 +258,119 @@ def test_the_longest_row_of_skipped_steps_is_remembered():
         tally.begin()  # rows go on from epoch to epoch
         longest.append(tally.n_skipped_in_a_row.item())
     assert longest == [1, 1, 1, 2, 3, 3, 3, 3]
+
+
+# Members
+
+
+class Louder(ELBO):
+    """The ELBO, with a factor for each member's reconstruction loss; notes what they are shown."""
+
+    def __init__(self, *times):
+        super().__init__(0.1)
+        self.times, self.shown = torch.tensor(times), []
+
+    def __call__(self, model, values, observed, visible, *args, **kwargs):
+        plain = model.heads.losses
+
+        def louder(params, values):
+            return plain(params, values) * self.times.view(-1, 1, 1)
+
+        self.shown.append((values, observed, visible, args[-1]))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model.heads, "losses", louder)
+            return super().__call__(model, values, observed, visible, *args, **kwargs)
+
+
+def gradients_of(step):
+    """Each member's, as one vector."""
+    gradients = [parameter.grad.flatten(1) for parameter in step.model.parameters()]
+    return torch.cat(gradients, dim=1)
+
+
+def test_members_are_shown_other_cells():
+    objective = Louder(1.0, 1.0)
+    step = make_step(objective, n_members=2)
+    step.prepare(torch.arange(16).expand(2, -1), 1e-3, 0.1)  # of the same rows
+    step()
+    values, observed, visible, missing = objective.shown[-1]
+    assert torch.equal(values, step.values[:16].expand(2, -1, -1))
+    assert torch.equal(observed, step.observed[:16].expand(2, -1, -1))
+    assert not (visible & ~observed).any()
+    assert not (visible & missing).any()
+    assert (missing | observed).all()
+    for cells in (visible, missing):
+        assert cells.shape == observed.shape
+        assert not torch.equal(*cells)
+    assert (visible.sum((1, 2)) < observed.sum((1, 2))).all()
+
+
+def test_members_go_through_the_rows_in_orders_of_their_own():
+    step = make_step(n_members=2)
+    rows = step.shuffled()
+    assert rows.shape == (3, 2, 16)
+    first, second = rows.movedim(1, 0).flatten(1)
+    assert len(first.unique()) == len(second.unique()) == 48
+    assert not torch.equal(first, second)
+
+
+def test_members_can_learn_from_different_cells():
+    problem = small_problem(partial(VAE, n_members=2))
+    kept = torch.rand(2, *problem.observed.shape, generator=seeded()) < 0.7
+    objective = Louder(1.0, 1.0)
+    step = Step(
+        problem.model,
+        problem.values,
+        problem.observed & kept,
+        objective=objective,
+        impartiality=Impartiality(EqualNorm()),
+        batch_size=16,
+        weight_decay=0.0,
+        generator=seeded(),
+    )
+    rows = step.shuffled()[1]
+    step.prepare(rows, 1e-3, 0.1)
+    step()
+    ((values, observed, visible, missing),) = objective.shown
+    for k in range(2):
+        assert torch.equal(values[k], problem.values[rows[k]])
+        assert torch.equal(observed[k], (problem.observed & kept[k])[rows[k]])
+    assert not (visible & ~observed).any()
+    assert (missing | observed).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_members_gradient_is_clipped_by_itself(model):
+    """A loud one does not quieten the other, and keeps its direction."""
+    quiet, loud, louder = (
+        gradients_of(make_step(Louder(1e-4, times), model, "sum", n_members=2))
+        for times in (1e-4, 1e4, 1e5)
+    )
+    assert (quiet.norm(dim=1) < 0.999).all()  # nothing to clip
+    for gradients in (loud, louder):
+        assert torch.equal(gradients[0], quiet[0])
+        assert gradients[1].norm().item() == pytest.approx(1.0, abs=1e-4)
+    torch.testing.assert_close(loud[1], louder[1], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [torch.nan, torch.inf])
+@pytest.mark.parametrize("member", [0, 1])
+def test_one_member_that_is_not_finite_skips_the_step_for_all(member, factor):
+    objective = Louder(1.0, 1.0)
+    step = make_step(objective, n_members=2)
+    before = {kind: [t.clone() for t in kept] for kind, kept in step.state().items()}
+    objective.times[member] = factor
+    take(step)
+    for kind in ("weights", "moments", "squares", "counts", "averages"):
+        assert before[kind]
+        for now, then in zip(step.state()[kind], before[kind], strict=True):
+            assert torch.equal(now, then), kind
+    assert step.tally.n_skipped_in_a_row == 1
+    objective.times[member] = 1.0
+    take(step)
+    for now, then in zip(step.state()["weights"], before["weights"], strict=True):
+        assert now.isfinite().all()
+        assert not any(torch.equal(*pair) for pair in zip(now, then, strict=True))
 
 
 # Averaging

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skhvae.models._blocks import linear
+from skhvae.models._blocks import lead, linear
 
 __all__ = ["InputEmbedding"]
 
@@ -36,9 +36,18 @@ class InputEmbedding(nn.Module):
     width : int
         Size of the embedding.
     generator : torch.Generator
+    n_members : int, default=1
     """
 
-    def __init__(self, values, observed, n_symbols, width: int, generator: torch.Generator):
+    def __init__(
+        self,
+        values,
+        observed,
+        n_symbols,
+        width: int,
+        generator: torch.Generator,
+        n_members: int = 1,
+    ):
         super().__init__()
         symbolic = n_symbols > 0
         self.register_buffer("ordered", (~symbolic).nonzero().squeeze(1))
@@ -51,42 +60,74 @@ class InputEmbedding(nn.Module):
             self.register_buffer(name, part.float())
 
         n_dense = len(self.ordered) * (1 + _N_BINS) + 2 * len(n_symbols)
-        self.dense = linear(n_dense, width, generator)
-        offsets = n_symbols[symbolic].cumsum(0) - n_symbols[symbolic]
-        self.register_buffer("offsets", offsets)
-        # One row a level of any feature, and a last one, always zero, for what is not visible.
-        total = int(n_symbols.sum())
-        levels = torch.empty(total + 1, width).normal_(
-            0.0, 1 / max(len(n_symbols), 1) ** 0.5, generator=generator
-        )
-        levels[-1] = 0
-        self.levels = nn.Parameter(levels)
-        self.codes = _CodeEmbedding(values, observed, self.ordered.tolist(), width, generator)
+        self.dense = linear(n_dense, width, generator, n_members=n_members)
+        scale = 1 / max(len(n_symbols), 1) ** 0.5
+        self.levels = _Lookup(n_symbols[symbolic], width, scale, generator, n_members)
+        ordered = self.ordered.tolist()
+        self.codes = _CodeEmbedding(values, observed, ordered, width, generator, n_members)
 
     def forward(self, values: Tensor, visible: Tensor, missing: Tensor) -> Tensor:
-        """(B, n_features) values, visible and missing -> (B, width)."""
+        """(..., B, n_features) values, visible and missing -> (..., B, width), with the members' axis before
+        the rows if there are several; inputs without it are the same for all."""
         shown = visible.to(values.dtype)
-        seen = shown[:, self.ordered].unsqueeze(-1)
-        x = ((values[:, self.ordered] - self.mean) / self.deviation).unsqueeze(-1)
+        seen = shown[..., self.ordered].unsqueeze(-1)
+        x = ((values[..., self.ordered] - self.mean) / self.deviation).unsqueeze(-1)
         steps = ((x - self.left) * self.slope).clamp(0, 1)
         dense = torch.cat(
             [
-                (x.clamp(-10, 10) * seen).flatten(1),
-                (steps * seen).flatten(1),
+                (x.clamp(-10, 10) * seen).flatten(-2),
+                (steps * seen).flatten(-2),
                 shown,
                 missing.to(shown),
             ],
-            1,
+            -1,
         )
-        embedded = self.dense(dense) + self.codes(values, visible)
+        embedded = self.dense(dense)
+        if len(self.codes.columns):
+            embedded = embedded + self.codes(values, visible)
         if len(self.symbolic):
-            nothing = self.levels.shape[0] - 1
-            rows = values[:, self.symbolic].long() + self.offsets
-            rows = torch.where(visible[:, self.symbolic], rows, nothing)
-            embedded = embedded + functional.embedding_bag(
-                rows, self.levels, mode="sum", padding_idx=nothing
-            )
+            levels = values[..., self.symbolic].long()
+            embedded = embedded + self.levels(levels, visible[..., self.symbolic])
         return embedded
+
+
+class _Lookup(nn.Module):
+    """Sum of one learned vector for every visible feature's code.
+
+    Parameters
+    ----------
+    n_codes : int Tensor of shape (n_features,)
+    width : int
+    scale : float
+        Of the initial vectors.
+    generator : torch.Generator
+    n_members : int
+    """
+
+    def __init__(self, n_codes, width: int, scale: float, generator, n_members: int):
+        super().__init__()
+        self.register_buffer("offsets", n_codes.cumsum(0) - n_codes)
+        # One row a code of any feature, and a last one, always zero, for what is not visible.
+        self._nothing = int(n_codes.sum())
+        vectors = torch.empty(*lead(n_members), self._nothing + 1, width)
+        vectors.normal_(0.0, scale, generator=generator)
+        vectors[..., -1, :] = 0
+        self.vectors = nn.Parameter(vectors)
+
+    def forward(self, codes: Tensor, visible: Tensor) -> Tensor:
+        """(..., B, n_features) codes and visible -> (..., B, width)."""
+        rows = codes + self.offsets
+        n_members = self.vectors.shape[:-2].numel()
+        if n_members > 1:
+            first = torch.arange(n_members, device=rows.device) * (self._nothing + 1)
+            rows = rows + first.view(-1, 1, 1)
+        # That of the first member serves all: torch knows one row that learns nothing.
+        rows = torch.where(visible, rows, self._nothing)
+        vectors = self.vectors.view(-1, self.vectors.shape[-1])
+        summed = functional.embedding_bag(
+            rows.flatten(0, -2), vectors, mode="sum", padding_idx=self._nothing
+        )
+        return summed.view(*rows.shape[:-1], -1)
 
 
 class _CodeEmbedding(nn.Module):
@@ -95,7 +136,7 @@ class _CodeEmbedding(nn.Module):
     A number between two known values is looked up as the nearer one.
     """
 
-    def __init__(self, values, observed, ordered: list[int], width: int, generator):
+    def __init__(self, values, observed, ordered: list[int], width, generator, n_members: int):
         super().__init__()
         columns, halfways = [], []
         for i in ordered:
@@ -110,22 +151,15 @@ class _CodeEmbedding(nn.Module):
             row[: len(halfway)] = halfway
         self.register_buffer("edges", edges)
         sizes = torch.tensor([len(halfway) + 1 for halfway in halfways], dtype=torch.long)
-        self.register_buffer("offsets", sizes.cumsum(0) - sizes)
-        # The last row, always zero, is for what is not visible.
-        vectors = torch.empty(int(sizes.sum()) + 1, width).normal_(
-            0.0, 0.3 / max(values.shape[1], 1) ** 0.5, generator=generator
-        )
-        vectors[-1] = 0
-        self.vectors = nn.Parameter(vectors) if columns else None
+        scale = 0.3 / max(values.shape[1], 1) ** 0.5
+        lookup = _Lookup(sizes, width, scale, generator, n_members)
+        self.lookup = lookup if columns else None
 
-    def forward(self, values: Tensor, visible: Tensor) -> Tensor | float:
-        """(B, n_features) values and visible -> (B, width); 0 without such numbers."""
-        if self.vectors is None:
-            return 0.0
-        nothing = self.vectors.shape[0] - 1
-        codes = torch.searchsorted(self.edges, values[:, self.columns].T.contiguous()).T
-        codes = torch.where(visible[:, self.columns], codes + self.offsets, nothing)
-        return functional.embedding_bag(codes, self.vectors, mode="sum", padding_idx=nothing)
+    def forward(self, values: Tensor, visible: Tensor) -> Tensor:
+        """(..., B, n_features) values and visible -> (..., B, width)."""
+        numbers = values[..., self.columns]
+        codes = torch.searchsorted(self.edges, numbers.flatten(0, -2).T.contiguous()).T
+        return self.lookup(codes.reshape(numbers.shape), visible[..., self.columns])
 
 
 def _scale_and_bins(known: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from skhvae.likelihoods import Likelihood
-from skhvae.models._blocks import linear
-from skhvae.moo import HeadLayout, Strategy, impartial_linear
+from skhvae.models._blocks import MemberLinear, linear
+from skhvae.moo import HeadLayout, Place, impartial_linear
 
 __all__ = ["Heads", "PackedHeads"]
 
@@ -68,17 +68,49 @@ class PackedHeads(Heads):
     width : int
         Size H of the shared representation.
     generator : torch.Generator
+    n_members : int, default=1
     """
 
     def __init__(
-        self, likelihoods: Sequence[tuple[Likelihood, int]], width: int, generator: torch.Generator
+        self,
+        likelihoods: Sequence[tuple[Likelihood, int]],
+        width: int,
+        generator: torch.Generator,
+        n_members: int = 1,
     ):
         super().__init__(likelihoods)
-        self.linear = linear(width, self.layout.n_parameters, generator, gain=0.1)
+        self.linear = linear(width, self.layout.n_parameters, generator, 0.1, n_members)
         with torch.no_grad():
             self.linear.bias.copy_(self.marginals())
 
-    def forward(self, h: Tensor, at_h: Strategy | None = None) -> list[Tensor]:
+    def forward(self, h: Tensor, at_h: Place | None = None) -> list[Tensor]:
         """h (..., H) -> raw parameters (..., n_features, n_parameters), one tensor a family."""
-        packed = impartial_linear(h, self.linear.weight, self.linear.bias, self.layout, at_h)
-        return self.layout.split(packed)
+        return self.layout.split(impartial_layer(self.linear, h, self.layout, at_h))
+
+
+def impartial_layer(
+    layer: nn.Linear | MemberLinear, h: Tensor, layout: HeadLayout, place: Place | None
+) -> Tensor:
+    """A linear layer as heads, impartial on the way back; of several members each by itself.
+
+    Parameters
+    ----------
+    layer : nn.Linear or MemberLinear
+    h : Tensor of shape (..., B, H) or (..., n_members, B, H)
+    layout : HeadLayout
+    place : Place or None
+
+    Returns
+    -------
+    Tensor of the shape of h, with the layer's outputs last
+    """
+    if isinstance(layer, nn.Linear):
+        return impartial_linear(h, layer.weight, layer.bias, layout, place)
+    if place is None:
+        return layer(h)
+    own = zip(h.unbind(-3), layer.weight.mT, layer.bias[:, 0], strict=True)
+    each = [
+        impartial_linear(*member, layout, strategy)
+        for member, strategy in zip(own, place.of_members(len(layer.weight)), strict=True)
+    ]
+    return torch.stack(each, dim=-3)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skhvae.likelihoods import Likelihood
-from skhvae.models._blocks import linear
-from skhvae.models._heads import Heads
+from skhvae.models._blocks import lead, linear
+from skhvae.models._heads import Heads, impartial_layer
 from skhvae.models._vae import LOG_SCALE_RANGE, VAE
-from skhvae.moo import HeadLayout, Impartiality, Strategy, impartial_linear
+from skhvae.moo import HeadLayout, Impartiality, Place
 
 __all__ = ["HIVAE", "MixturePosterior"]
 
@@ -30,15 +30,16 @@ class MixturePosterior:
 
     Attributes
     ----------
-    logits : Tensor of shape (B, n_components)
-        Of q(s | visible).
-    shared : Tensor of shape (B, 2 * latent_dim)
+    logits : Tensor of shape (..., B, n_components)
+        Of q(s | visible). With several members, theirs side by side on an axis before the rows, as in
+        all of these.
+    shared : Tensor of shape (..., B, 2 * latent_dim)
         Mean and log-scale of z as far as all components agree.
-    own : Tensor of shape (n_components, 2 * latent_dim)
+    own : Tensor of shape (..., n_components, 2 * latent_dim)
         What a component adds to them.
-    prior_means : Tensor of shape (n_components, latent_dim)
+    prior_means : Tensor of shape (..., n_components, latent_dim)
         p(z | s) is a unit normal around its component's mean.
-    state : Tensor of shape (B, H)
+    state : Tensor of shape (..., B, H)
     temperature : Tensor of shape () or None
         None draws one component.
     """
@@ -109,16 +110,20 @@ class MixtureHeads(Heads):
         feature_dim: int,
         n_components: int,
         generator: torch.Generator,
+        n_members: int = 1,
     ):
         super().__init__(likelihoods)
         sizes = [(n, feature_dim) for n, _ in self.layout.groups]
         self.own_layout = HeadLayout(sizes)
-        self.own = linear(width, self.own_layout.n_parameters, generator)
-        self.by_component = linear(n_components, self.layout.n_parameters, generator, gain=0.1)
+        self.own = linear(width, self.own_layout.n_parameters, generator, 1.0, n_members)
+        self.by_component = linear(
+            n_components, self.layout.n_parameters, generator, 0.1, n_members
+        )
+        of_all_rows = (*lead(n_members), 1) if n_members > 1 else ()
         # Larger than those of packed heads: with a second layer before h, the encoder would else hear so
         # little of the features at first that the KL term empties z for good.
         self.out = nn.ParameterList(
-            torch.empty(n, feature_dim, k).normal_(
+            torch.empty(*of_all_rows, n, feature_dim, k).normal_(
                 0.0, 0.2 / math.sqrt(feature_dim), generator=generator
             )
             for n, k in self.layout.groups
@@ -130,16 +135,14 @@ class MixtureHeads(Heads):
         self,
         h: Tensor,
         component: Tensor,
-        at_h: Strategy | None = None,
-        at_s: Strategy | None = None,
+        at_h: Place | None = None,
+        at_s: Place | None = None,
     ) -> list[Tensor]:
         """h (..., H) and s (..., n_components) -> raw parameters, one tensor a family."""
-        own = impartial_linear(h, self.own.weight, self.own.bias, self.own_layout, at_h)
-        of_s = impartial_linear(
-            component, self.by_component.weight, self.by_component.bias, self.layout, at_s
-        )
+        own = impartial_layer(self.own, h, self.own_layout, at_h)
+        of_s = impartial_layer(self.by_component, component, self.layout, at_s)
         pairs = zip(self.own_layout.split(own), self.out, self.layout.split(of_s), strict=True)
-        return [torch.einsum("...ny,nyk->...nk", y, weight) + rest for y, weight, rest in pairs]
+        return [torch.einsum("...ny,...nyk->...nk", y, weight) + rest for y, weight, rest in pairs]
 
 
 class HIVAE(VAE):
@@ -165,19 +168,26 @@ class HIVAE(VAE):
     def _build_latent(self, width: int, latent_dim: int, generator: torch.Generator) -> None:
         super()._build_latent(width, latent_dim, generator)
         self.noise_dim = latent_dim + self.n_components
-        self.component = linear(width, self.n_components, generator, gain=0.3)
+        self.component = linear(width, self.n_components, generator, 0.3, self.n_members)
+        members = lead(self.n_members)
         # Small, so that z is at first little disturbed by components that mean nothing yet.
         self.posterior_by_component = nn.Parameter(
-            torch.empty(2 * latent_dim, self.n_components).normal_(0.0, 0.01, generator=generator)
+            torch.empty(*members, 2 * latent_dim, self.n_components).normal_(
+                0.0, 0.01, generator=generator
+            )
         )
         self.prior_means = nn.Parameter(
-            torch.empty(self.n_components, latent_dim).normal_(0.0, 0.1, generator=generator)
+            torch.empty(*members, self.n_components, latent_dim).normal_(
+                0.0, 0.1, generator=generator
+            )
         )
         # A tensor, so that a recorded training step reads it where it lies; no state of the model.
         self.register_buffer("temperature", torch.tensor(_FIRST_TEMPERATURE), persistent=False)
 
     def _build_heads(self, likelihoods, width: int, generator: torch.Generator) -> MixtureHeads:
-        return MixtureHeads(likelihoods, width, self.feature_dim, self.n_components, generator)
+        return MixtureHeads(
+            likelihoods, width, self.feature_dim, self.n_components, generator, self.n_members
+        )
 
     def anneal(self, progress: float) -> None:
         """The component is relaxed at first and nearly exact in the end."""
@@ -189,7 +199,7 @@ class HIVAE(VAE):
         return MixturePosterior(
             self.component(state),
             self.posterior(state),
-            self.posterior_by_component.T,
+            self.posterior_by_component.mT,
             self.prior_means,
             state,
             self.temperature if self.training else None,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skhvae.likelihoods import Likelihood
-from skhvae.models._blocks import Dropout, ResidualBlock, linear
+from skhvae.models._blocks import Dropout, ResidualBlock, layer_norm, linear
 from skhvae.models._embedding import InputEmbedding
 from skhvae.models._heads import Heads, PackedHeads
 from skhvae.moo import Impartiality
@@ -28,8 +28,9 @@ class Posterior:
 
     Attributes
     ----------
-    mean, log_scale : Tensor of shape (B, latent_dim)
-    state : Tensor of shape (B, H)
+    mean, log_scale : Tensor of shape (..., B, latent_dim)
+        With several members, theirs side by side on an axis before the rows.
+    state : Tensor of shape (..., B, H)
     """
 
     mean: Tensor
@@ -41,7 +42,7 @@ class Posterior:
         return self.mean + self.log_scale.exp() * noise
 
     def kl(self, points: Tensor) -> Tensor:
-        """KL(q || prior) of every row, (B,), nats; `points` (B, latent size) are draws of :meth:`at`, for
+        """KL(q || prior) of every row, (..., B), nats; `points` (..., B, latent size) are draws of :meth:`at`, for
         those parts of it that have no closed form."""
         variance = (2 * self.log_scale).exp()
         return 0.5 * (self.mean**2 + variance - 1 - 2 * self.log_scale).sum(-1)
@@ -63,6 +64,10 @@ class VAE(nn.Module):
 
     The encoder sees the visible values and which they are; the loss counts all observed cells.
 
+    Several members, networks alike but for their initial weights and what they are shown, are one
+    batched network: every parameter has the members' axis in front, and so has everything computed. Their
+    mean prediction is better than theirs (deep ensembles, Lakshminarayanan et al. 2017, arXiv 1612.01474).
+
     Parameters
     ----------
     likelihoods : sequence of (Likelihood, int)
@@ -78,6 +83,8 @@ class VAE(nn.Module):
         In the residual blocks, while training.
     generator : torch.Generator
         On the CPU; initial weights come from it.
+    n_members : int, default=1
+        One has no axis of its own.
 
     Attributes
     ----------
@@ -102,28 +109,30 @@ class VAE(nn.Module):
         hidden_layer_sizes: Sequence[int],
         dropout: float,
         generator: torch.Generator,
+        n_members: int = 1,
     ):
         super().__init__()
         width, depth = hidden_layer_sizes[0], len(hidden_layer_sizes)
-        self.latent_dim = latent_dim
-        self.embedding = InputEmbedding(values, observed, n_symbols, width, generator)
-        self.encoder = nn.Sequential(
-            *(ResidualBlock(width, dropout, generator) for _ in range(depth)), nn.LayerNorm(width)
-        )
+        self.latent_dim, self.n_members = latent_dim, n_members
+
+        def blocks():
+            for _ in range(depth):
+                yield ResidualBlock(width, dropout, generator, n_members)
+            yield layer_norm(width, n_members)
+
+        self.embedding = InputEmbedding(values, observed, n_symbols, width, generator, n_members)
+        self.encoder = nn.Sequential(*blocks())
         self._build_latent(width, latent_dim, generator)
-        self.trunk = nn.Sequential(
-            linear(self._decoder_inputs(width, latent_dim), width, generator),
-            *(ResidualBlock(width, dropout, generator) for _ in range(depth)),
-            nn.LayerNorm(width),
-        )
+        n_inputs = self._decoder_inputs(width, latent_dim)
+        self.trunk = nn.Sequential(linear(n_inputs, width, generator, 1.0, n_members), *blocks())
         self.heads = self._build_heads(likelihoods, width, generator)
 
     def _build_latent(self, width: int, latent_dim: int, generator: torch.Generator) -> None:
         self.noise_dim = latent_dim
-        self.posterior = linear(width, 2 * latent_dim, generator, gain=0.3)
+        self.posterior = linear(width, 2 * latent_dim, generator, 0.3, self.n_members)
 
     def _build_heads(self, likelihoods, width: int, generator: torch.Generator) -> Heads:
-        return PackedHeads(likelihoods, width, generator)
+        return PackedHeads(likelihoods, width, generator, self.n_members)
 
     @staticmethod
     def _decoder_inputs(width: int, latent_dim: int) -> int:
@@ -159,9 +168,10 @@ class VAE(nn.Module):
 
         Parameters
         ----------
-        values : Tensor of shape (B, n_features)
-        visible : bool Tensor of shape (B, n_features)
-        missing : bool Tensor of shape (B, n_features), optional
+        values : Tensor of shape (..., B, n_features)
+            With the members' axis before the rows, if they do not see the same.
+        visible : bool Tensor of shape (..., B, n_features)
+        missing : bool Tensor of shape (..., B, n_features), optional
             The cells shown as missing from the table; those neither visible nor missing are hidden to be
             learned from. By default all that are not visible.
         """

@@ -18,26 +18,55 @@ __all__ = ["Impartiality", "Place"]
 class Place(Strategy):
     """A strategy at one place, with a state and a record of the conflicts of its own.
 
+    Several networks that are trained side by side, the members of a model, have the same places; each has
+    a copy of the strategy there, and the record is of all.
+
     Attributes
     ----------
     strategy : Strategy
+        The first member's.
     conflict : Conflict
     """
 
     def __init__(self, strategy: Strategy):
         self.strategy, self.conflict = strategy, Conflict()
+        self._others: list[Strategy] = []
 
     @property
     def recordable(self) -> bool:
         return self.strategy.recordable
 
     def reconcile(self, gradients: FeatureGradients) -> tuple[Tensor, Tensor]:
-        shared, weights = self.strategy.reconcile(gradients)
+        return self._recorded(self.strategy, gradients)
+
+    def of_members(self, n_members: int) -> list[Strategy]:
+        """One strategy a member; a list of the same length at every call."""
+        if len(self._others) < n_members - 1:  # at the first call: the first is fresh too
+            generator = self.generator
+            self.lend(None)  # is shared, not copied
+            self._others = [copy.deepcopy(self.strategy) for _ in range(n_members - 1)]
+            self.lend(generator)
+        return [_Recorded(self, strategy) for strategy in (self.strategy, *self._others)]
+
+    def _recorded(self, strategy: Strategy, gradients: FeatureGradients) -> tuple[Tensor, Tensor]:
+        shared, weights = strategy.reconcile(gradients)
         self.conflict.add(gradients.gramian, weights)
         return shared, weights
 
     def lend(self, generator: torch.Generator | None) -> None:
-        self.strategy.lend(generator)
+        super().lend(generator)
+        for strategy in (self.strategy, *self._others):
+            strategy.lend(generator)
+
+
+class _Recorded(Strategy):
+    """A member's strategy at a place that keeps the record."""
+
+    def __init__(self, place: Place, strategy: Strategy):
+        self._place, self._strategy = place, strategy
+
+    def reconcile(self, gradients: FeatureGradients) -> tuple[Tensor, Tensor]:
+        return self._place._recorded(self._strategy, gradients)
 
 
 class Impartiality(OnDevice):

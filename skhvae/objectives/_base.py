@@ -22,9 +22,9 @@ class Loss:
     Attributes
     ----------
     features : Tensor of shape (n_features,)
-        Reconstruction loss of each feature, mean over the rows, nats.
+        Reconstruction loss of each feature, mean over the rows and members, nats.
     kl : Tensor of shape ()
-        Mean over the rows, nats.
+        Mean over the rows and members, nats.
     total : Tensor of shape ()
         What is minimised.
     """
@@ -71,26 +71,27 @@ class Objective(ABC):
         Parameters
         ----------
         model : VAE
-        values : Tensor of shape (B, n_features)
-            In model units, in-support fillers where not observed.
-        observed, visible : bool Tensor of shape (B, n_features)
+        values : Tensor of shape (..., B, n_features)
+            With the members' axis before the rows, if there are several; so all of these. In model units, in-support fillers where not observed.
+        observed, visible : bool Tensor of shape (..., B, n_features)
             Cells that count, and the subset of them that the encoder sees.
         impartiality : Impartiality or None
         generator : torch.Generator
             On the model's device.
         visible_weight : float or Tensor of shape ()
             What a visible cell's loss counts; a hidden cell's counts in full.
-        missing : bool Tensor of shape (B, n_features), optional
+        missing : bool Tensor of the shape of `visible`, optional
             The cells that the encoder is told are missing; by default all that are not visible.
         """
 
     @staticmethod
-    def noise(posterior: Posterior, shape, generator: torch.Generator) -> Tensor:
-        """Standard-normal numbers of a shape, like the posterior's."""
+    def noise(posterior: Posterior, shape, size: int, generator: torch.Generator) -> Tensor:
+        """Standard-normal numbers for points of every row's posterior, (*shape, ..., B, size)."""
         like = posterior.state
+        shape = (*shape, *like.shape[:-1], size)
         return torch.randn(shape, dtype=like.dtype, device=like.device, generator=generator)
 
     @staticmethod
     def cell_weights(values, observed, visible, visible_weight: float | Tensor) -> Tensor:
-        """What each cell's loss counts, (B, n_features)."""
+        """What each cell's loss counts, in the shape of `visible`."""
         return torch.where(visible, visible_weight, 1.0).to(values.dtype) * observed

@@ -31,10 +31,9 @@ class ELBO(Objective):
         missing=None,
     ) -> Loss:
         posterior = model.encode(values, visible, missing)
-        noise = self.noise(posterior, (len(values), model.noise_dim), generator)
-        points = posterior.at(noise)
+        points = posterior.at(self.noise(posterior, (), model.noise_dim, generator))
         losses = model.heads.losses(model.params(points, posterior, impartiality), values)
         weights = self.cell_weights(values, observed, visible, visible_weight)
-        features = (losses * weights).mean(0)
+        features = (losses * weights).flatten(0, -2).mean(0)
         kl = posterior.kl(points).mean()
         return Loss(features, kl, features.sum() + self.beta * kl)

@@ -18,21 +18,21 @@ class _ImportanceWeighted(Objective):
         self.n_samples = n_samples
 
     def _draw(self, model, values, visible, missing, generator):
-        """The posterior, and K points of it for every row, (K, B, latent size)."""
+        """The posterior, and K points of it for every row, (K, ..., B, latent size)."""
         posterior = model.encode(values, visible, missing)
-        shape = (self.n_samples, len(values), model.noise_dim)
-        return posterior, posterior.at(self.noise(posterior, shape, generator))
+        noise = self.noise(posterior, (self.n_samples,), model.noise_dim, generator)
+        return posterior, posterior.at(noise)
 
     def _weigh(self, model, params, values, cell_weights, log_ratio) -> tuple[Tensor, Loss]:
         """The points' shares, and the loss in which they count by these."""
         shares = self._shares(model, params, values, cell_weights, log_ratio)
         losses = model.heads.losses(params, values) * cell_weights
-        features = (shares.unsqueeze(-1) * losses).sum(0).mean(0)
+        features = (shares.unsqueeze(-1) * losses).sum(0).flatten(0, -2).mean(0)
         kl = (shares * log_ratio).sum(0).mean()
         return shares, Loss(features, kl, features.sum() + self.beta * kl)
 
     def _shares(self, model, params, values, cell_weights, log_ratio) -> Tensor:
-        r"""Each point's share of its row's evidence, :math:`\tilde w_k = w_k / \sum_j w_j`, (K, B)."""
+        r"""Each point's share of its row's evidence, :math:`\tilde w_k = w_k / \sum_j w_j`, (K, ..., B)."""
         with torch.no_grad():
             evidence = (model.heads.log_prob(params, values) * cell_weights).sum(-1)
             return (evidence - self.beta * log_ratio).softmax(0)

@@ -36,7 +36,7 @@ def test_numbers_with_few_values_are_looked_up():
         either=rng.integers(0, 2, N_ROWS),  # binary, a level of its own anyway
     )
     assert len(embedding.codes.columns) == 1
-    assert len(embedding.codes.vectors) == 10 + 1
+    assert len(embedding.codes.lookup.vectors) == 10 + 1
 
 
 def test_each_value_has_a_vector_of_its_own_and_others_that_of_the_nearest():

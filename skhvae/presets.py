@@ -1,0 +1,62 @@
+"""How much to spend: the sizes that "auto" stands for, by preset and by the table's number of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["PRESETS", "Preset", "batch_size"]
+
+_SMALL_TABLE = 2000  # rows
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What one fit may cost.
+
+    Attributes
+    ----------
+    n_members : int
+    hidden_layer_sizes : tuple of int
+    max_steps : int
+    min_iter : int
+        Epochs that even the largest table is given.
+    """
+
+    n_members: int
+    hidden_layer_sizes: tuple[int, ...]
+    max_steps: int
+    min_iter: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Two efforts: on small tables single networks differ most, and several cost least.
+
+    Attributes
+    ----------
+    small, large : Effort
+        Below 2,000 rows, and from there up.
+    """
+
+    small: Effort
+    large: Effort
+
+    def effort(self, n_rows: int) -> Effort:
+        """What a table of so many rows is worth."""
+        return self.small if n_rows < _SMALL_TABLE else self.large
+
+
+_WIDE, _NARROW = (192, 192), (128, 128)
+
+PRESETS = {
+    "fast": Preset(Effort(2, _NARROW, 800, 2), Effort(1, _WIDE, 800, 2)),
+    "default": Preset(Effort(4, _NARROW, 4000, 10), Effort(1, _WIDE, 4000, 10)),
+    "best": Preset(Effort(8, _WIDE, 4000, 20), Effort(4, _WIDE, 8000, 20)),
+}
+
+
+def batch_size(n_rows: int) -> int:
+    """Rows a step: about a twelfth of them, between 32 and 512."""
+    return min(512, max(32, 2 ** round(np.log2(n_rows / 12))))
