@@ -55,15 +55,17 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         instances serve too. Several are applied in order: ``("gradnorm", "pcgrad")`` is first sizes,
         then directions.
     preset : {"fast", "default", "best"}, default="default"
-        What "auto" stands for. PRESET_TEXT
+        How much to spend: what "auto" stands for in `n_members`, `hidden_layer_sizes` and `max_steps`.
+        "fast" takes at most a fifth of the default's time; "best" takes several times as long. They are in
+        ``skhvae.presets.PRESETS``.
     latent_dim : int, default=64
         Size of z.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
-        One entry for each residual block of the encoder and of the trunk; all equal. "auto" is
-        what `preset` says.
+        One entry for each residual block of the encoder and of the trunk; all equal.
     n_members : int or "auto", default="auto"
         Networks alike that are trained side by side, from other initial weights and with other cells
-        hidden; their mean prediction imputes. "auto" is what `preset` says.
+        hidden and held out; their mean prediction imputes. "auto" takes 4 below 2,000 rows, where they
+        help most and cost least.
     dropout : float, default=0.0
         Share of hidden units left out at a training step.
     beta : float, default=0.1
@@ -77,12 +79,11 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     max_iter : int, default=400
         Largest number of epochs.
     max_steps : int or "auto", default="auto"
-        Number of steps after which a large table's training ends before `max_iter`; some epochs are made
-        in any case where `max_iter` allows them: 10, or what `preset` says. "auto" is what `preset`
-        says.
+        Number of steps after which a large table's training ends before `max_iter`; a few epochs (10, with
+        "fast" 2) are made in any case where `max_iter` allows them.
     early_stopping : bool, default=True
-        Hold out a share of the observed cells, stop when their error no longer falls, and keep
-        the weights that imputed them best.
+        Hold out a share of the observed cells, from every member its own, stop when their error no
+        longer falls, and keep the weights that imputed them best.
     validation_fraction : float, default=0.1
         Share of the observed cells to hold out.
     n_iter_no_change : int, default=50
@@ -123,7 +124,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Mean cosine of each pair of features' gradients at the shared representation, over all training
         steps, before they are reconciled; negative: they conflict.
     feature_errors_ : DataFrame
-        Error of every feature on the cells held out in fit, as :meth:`score_features` gives it.
+        Error of every feature on the cells held out in fit, as :meth:`score_features` gives it; with several
+        members, of those alone that did not learn the cell, which is more than the error of all together.
     n_iter_ : int
         Epochs run.
     n_features_in_ : int

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from skhvae import HeterogeneousVAEImputer
+from skhvae.models import output_size
 
 BATCH = 512
 
@@ -127,7 +128,7 @@ def multiply_adds(model: nn.Module) -> int:
     """Of the linear layers, for one row: the decoder's for every posterior point."""
     total = 0
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear):
+        if output_size(layer) is not None:
             decoder = name.startswith(("trunk", "heads"))
             total += layer.weight.numel() * (model.n_points if decoder else 1)
     return total

@@ -68,7 +68,8 @@ class InputEmbedding(nn.Module):
 
     def forward(self, values: Tensor, visible: Tensor, missing: Tensor) -> Tensor:
         """(..., B, n_features) values, visible and missing -> (..., B, width), with the members' axis before
-        the rows if there are several; inputs without it are the same for all."""
+        the rows if there are several. Inputs without it are the same for all members; visible and missing
+        must both have it or not."""
         shown = visible.to(values.dtype)
         seen = shown[..., self.ordered].unsqueeze(-1)
         x = ((values[..., self.ordered] - self.mean) / self.deviation).unsqueeze(-1)

@@ -171,7 +171,8 @@ class VAE(nn.Module):
         values : Tensor of shape (..., B, n_features)
             With the members' axis before the rows, if they do not see the same.
         visible : bool Tensor of shape (..., B, n_features)
-        missing : bool Tensor of shape (..., B, n_features), optional
+            With it, if `values` have it.
+        missing : bool Tensor of the shape of `visible`, optional
             The cells shown as missing from the table; those neither visible nor missing are hidden to be
             learned from. By default all that are not visible.
         """

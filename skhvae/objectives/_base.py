@@ -72,7 +72,8 @@ class Objective(ABC):
         ----------
         model : VAE
         values : Tensor of shape (..., B, n_features)
-            With the members' axis before the rows, if there are several; so all of these. In model units, in-support fillers where not observed.
+            In model units, in-support fillers where not observed. With the members' axis before the rows,
+            if there are several; so all of these.
         observed, visible : bool Tensor of shape (..., B, n_features)
             Cells that count, and the subset of them that the encoder sees.
         impartiality : Impartiality or None
