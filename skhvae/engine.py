@@ -228,8 +228,7 @@ class Engine:
         """Errors of the held-out cells, each estimated by the first member that did not learn it."""
         table, values = table[:_MOST_HELD_OUT_ROWS], values[:_MOST_HELD_OUT_ROWS]
         shown, held = shown[..., : len(values), :], held[..., : len(values), :]
-        inputs = (x.to(self.device) for x in (values, shown))
-        own = own_estimates(self.model, *inputs, self._points, self._by_median).to(values.device)
+        own = own_estimates(self.model, values, shown, self._points, self._by_median)
         own, held = (x.view(-1, *values.shape) for x in (own, held))
         estimates = own.gather(0, held.int().argmax(0, keepdim=True))[0]
         hidden = self.encoder.in_table_order(held.any(0))

@@ -56,8 +56,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         then directions.
     preset : {"fast", "default", "best"}, default="default"
         How much to spend: what "auto" stands for in `n_members`, `hidden_layer_sizes` and `max_steps`.
-        "fast" takes at most a fifth of the default's time; "best" takes several times as long. They are in
-        ``skhvae.presets.PRESETS``.
+        "fast" takes about a quarter of the default's time for some 6 % more error; "best" takes several
+        times as long. They are in ``skhvae.presets.PRESETS``.
     latent_dim : int, default=64
         Size of z.
     hidden_layer_sizes : tuple of int or "auto", default="auto"

@@ -51,7 +51,7 @@ class Preset:
 _WIDE, _NARROW = (192, 192), (128, 128)
 
 PRESETS = {
-    "fast": Preset(Effort(1, _NARROW, 1600, 2), Effort(1, _WIDE, 800, 2)),
+    "fast": Preset(Effort(2, _NARROW, 800, 2), Effort(1, _WIDE, 800, 2)),
     "default": Preset(Effort(4, _NARROW, 4000, 10), Effort(1, _WIDE, 4000, 10)),
     "best": Preset(Effort(8, _WIDE, 4000, 20), Effort(4, _WIDE, 8000, 20)),
 }
