@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 __all__ = ["PRESETS", "Preset", "batch_size"]
 
@@ -59,4 +58,4 @@ PRESETS = {
 
 def batch_size(n_rows: int) -> int:
     """Rows a step: about a twelfth of them, between 32 and 512."""
-    return min(512, max(32, 2 ** round(np.log2(n_rows / 12))))
+    return min(512, max(32, 2 ** round(math.log2(n_rows / 12))))

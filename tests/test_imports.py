@@ -38,6 +38,7 @@ ALLOWED = {
     "objectives": ({"models", "moo"}, {"torch"}),
     "inference": ({"models"}, {"torch"}),
     "schedule": (set(), set()),
+    "presets": (set(), set()),
     "hiding": (set(), {"torch"}),
     "step": ({"hiding", "models", "moo", "objectives"}, {"torch"}),
     "replay": (set(), {"torch"}),
@@ -55,10 +56,10 @@ ALLOWED = {
         },
         NUMBERS | {"torch"},
     ),
-    "parameters": ({"features", "models", "moo", "objectives"}, {"torch", "sklearn"}),
+    "parameters": ({"features", "models", "moo", "objectives", "presets"}, {"torch", "sklearn"}),
     "imputer": (
         {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
-        | {"objectives", "parameters", "schedule", "progress", "engine"},
+        | {"objectives", "parameters", "presets", "schedule", "progress", "engine"},
         NUMBERS | {"torch", "sklearn"},
     ),
     "__init__": ({"imputer"}, set()),
