@@ -64,7 +64,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         One entry for each residual block of the encoder and of the trunk; all equal.
     n_members : int or "auto", default="auto"
         Networks alike that are trained side by side, from other initial weights and with other cells
-        hidden and held out; their mean prediction imputes. "auto" takes 4 below 2,000 rows, where they
+        hidden and held out; their mean prediction imputes. "auto" takes 4 below 1,000 rows, where they
         help most and cost least.
     dropout : float, default=0.0
         Share of hidden units left out at a training step.

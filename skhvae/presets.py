@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 __all__ = ["PRESETS", "Preset", "batch_size"]
 
-_SMALL_TABLE = 2000  # rows
+_SMALL_TABLE = 1000  # rows
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Preset:
     Attributes
     ----------
     small, large : Effort
-        Below 2,000 rows, and from there up.
+        Below 1,000 rows, and from there up.
     """
 
     small: Effort
