@@ -15,17 +15,19 @@ import torch
 
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import imputation_errors
+from skhvae.held_out import HeldOutCells
 from skhvae.inference import (
-    HeldOutCells,
     impute_rows,
     latent_means,
     log_predictive,
     own_estimates,
 )
+from skhvae.missingness import explain_missingness
 from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.objectives import Objective
 from skhvae.schedule import TrainingPlan
+from skhvae.selection import SelectionModel
 from skhvae.training import TrainingRun, finish, train
 
 __all__ = ["Engine", "Recipe"]
@@ -56,6 +58,7 @@ class Recipe:
     moo: object  # as the user gave it
     plan: TrainingPlan
     validation_fraction: float
+    mechanism: str
 
     @property
     def architecture(self) -> dict:
@@ -80,6 +83,10 @@ class Engine:
     run : TrainingRun
     impartiality : Impartiality or None
         The strategies as training left them, with what they remember.
+    selection : SelectionModel or None
+        What being missing says about a cell's value, if anything.
+    missingness : DataFrame or None
+        Why each feature's cells are missing; None without a model.
     """
 
     def __init__(self, encoder: TableEncoder, device: torch.device):
@@ -88,6 +95,8 @@ class Engine:
         self.impartiality: Impartiality | None = None
         self.run = TrainingRun()
         self.held_out_errors: pd.DataFrame | None = None
+        self.selection: SelectionModel | None = None
+        self.missingness: pd.DataFrame | None = None
 
     def fit(
         self,
@@ -150,6 +159,11 @@ class Engine:
             if not self.run.interrupted:
                 finish(self.model, *self._useful(values, observed), run=self.run, **loop)
         self.impartiality.lend(None)  # generators stay where they were made
+        selection, report = explain_missingness(
+            self.model, values, observed, self._points, features, recipe.mechanism, host
+        )
+        self.missingness = report.loc[self._modelled()]
+        self.selection = selection and selection.to(self.device)
         return self
 
     def _new_model(self, values, observed, generator) -> VAE:
@@ -172,6 +186,7 @@ class Engine:
             return
         moved = previous.to(self.device)
         self.model, self._points = moved.model, moved._points
+        self.selection, self.missingness = moved.selection, moved.missingness
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
@@ -195,7 +210,7 @@ class Engine:
         )
         return cells.errors
 
-    def _impute(self, values, visible, rows: np.ndarray) -> None:
+    def _impute(self, values, visible, rows: np.ndarray, selection: SelectionModel | None) -> None:
         """Put point estimates into the chosen rows of `values`, block by block, in place."""
         if self.model is None:
             return
@@ -203,14 +218,14 @@ class Engine:
         for start in range(0, len(rows), _BLOCK):
             some = rows[start : start + _BLOCK]
             values[some] = impute_rows(
-                self.model, values[some], visible[some], self._points, self._by_median
+                self.model, values[some], visible[some], self._points, self._by_median, selection
             )
 
     def complete(self, table: pd.DataFrame, keep_empty: bool) -> tuple[pd.DataFrame, np.ndarray]:
         """The completed table, and which cells (n_rows, n_columns) were missing."""
         missing = self.encoder.missing(table)
         values, observed = self.encoder.encode(table, missing)
-        self._impute(values, observed, missing.any(axis=1))
+        self._impute(values, observed, missing.any(axis=1), self.selection)
         return self.encoder.decode(values.numpy(), table, missing, keep_empty), missing
 
     def errors(self, table: pd.DataFrame, complete: pd.DataFrame | None) -> pd.DataFrame:
@@ -220,9 +235,10 @@ class Engine:
         if complete is None:
             hidden = _some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
             cells = self.encoder.in_table_order(hidden)
-            return self._errors(table, table, values, observed & ~hidden, cells)
+            # These were not missing, so that nothing selected them.
+            return self._errors(table, table, values, observed & ~hidden, cells, selection=None)
         hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
-        return self._errors(table, complete, values, observed, hidden)
+        return self._errors(table, complete, values, observed, hidden, self.selection)
 
     def _held_out_errors(self, table, values, shown, held) -> pd.DataFrame:
         """Errors of the held-out cells, each estimated by the first member that did not learn it."""
@@ -234,10 +250,10 @@ class Engine:
         hidden = self.encoder.in_table_order(held.any(0))
         return self._errors_of(estimates, table, table, hidden)
 
-    def _errors(self, table, complete, values, visible, hidden) -> pd.DataFrame:
+    def _errors(self, table, complete, values, visible, hidden, selection) -> pd.DataFrame:
         """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
         estimates = values.clone()
-        self._impute(estimates, visible, hidden.any(axis=1))
+        self._impute(estimates, visible, hidden.any(axis=1), selection)
         return self._errors_of(estimates, table, complete, hidden)
 
     def _errors_of(self, estimates, table, complete, hidden) -> pd.DataFrame:
@@ -248,7 +264,7 @@ class Engine:
 
     def log_likelihood(self, table: pd.DataFrame, complete: pd.DataFrame) -> pd.Series:
         """Mean log predictive density, by feature, of the missing cells of `table` that `complete`
-        knows, each given the row's observed ones: nats a cell in model units, so that it compares models
+        knows, each given the row's observed ones, as if they were missing at random: nats a cell in model units, so that it compares models
         of one training table. NaN for features without such cells."""
         values, known = self.encoder.encode(complete)
         _, visible = self.encoder.encode(table)
@@ -268,8 +284,11 @@ class Engine:
         if cosines is None:
             return pd.DataFrame(np.nan, index=names, columns=names)
         table = pd.DataFrame(cosines.cpu().numpy(), index=names, columns=names)
-        order = [f.name for f in self.encoder.schema if f.is_modelled]  # from packed order
-        return table.loc[order, order]
+        return table.loc[self._modelled(), self._modelled()]
+
+    def _modelled(self) -> list:
+        """Names of the modelled features in the table's order, not the packed one."""
+        return [feature.name for feature in self.encoder.schema if feature.is_modelled]
 
     def latent(self, table: pd.DataFrame) -> np.ndarray:
         """Posterior mean of z of every row, (n_rows, n_members * latent_dim)."""
@@ -288,6 +307,7 @@ class Engine:
             moved.model = copy.deepcopy(self.model).to(device)
         if self.impartiality is not None:
             moved.impartiality = self.impartiality.to(device)
+        moved.selection = self.selection and self.selection.to(device)
         return moved
 
 

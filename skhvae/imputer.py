@@ -104,6 +104,11 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     keep_empty_features : bool, default=False
         Keep columns without an observed cell in fit: filled with 0 if they store numbers, left
         missing otherwise.
+    mechanism : {"auto", "mar", "mnar"}, default="auto"
+        Why cells are missing. "mar", at random: for what other columns hold, or by chance. "mnar", not at
+        random: a cell's own value decides, in every column; missing cells then are another population
+        than the observed ones, and are estimated as such. "auto" asks of every column which of the two
+        predicts its gaps better.
     device : str, default="auto"
         "auto" takes CUDA when there is one; otherwise any name that torch knows.
     random_state : int, RandomState instance or None, default=None
@@ -126,6 +131,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     feature_errors_ : DataFrame
         Error of every feature on the cells held out in fit, as :meth:`score_features` gives it; with several
         members, of those alone that did not learn the cell, which is more than the error of all together.
+    missingness_ : DataFrame or None
+        A row a modelled feature: "n_missing" cells; the "mechanism" taken, "mar" or "mnar"; and how much
+        better than by chance the gaps are explained by a cell's "own_value" and by the "other_columns", in
+        nats less the number of free parameters, NaN where that was not asked.
     n_iter_ : int
         Epochs run.
     n_features_in_ : int
@@ -193,6 +202,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         handle_unknown="missing",
         add_indicator=False,
         keep_empty_features=False,
+        mechanism="auto",
         device="auto",
         random_state=None,
         verbose=0,
@@ -223,6 +233,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.handle_unknown = handle_unknown
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
+        self.mechanism = mechanism
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -295,6 +306,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.n_iter_ = len(history)
         self.feature_errors_ = engine.held_out_errors
         self.gradient_conflict_ = engine.conflict()
+        self.missingness_ = engine.missingness
         self.indicator_ = None
         if self.add_indicator:
             indicator = MissingIndicator(features="missing-only", error_on_new=False)
@@ -343,6 +355,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
                 tol=self.tol,
             ),
             validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
+            mechanism=self.mechanism,
         )
 
     def _objective(self) -> Objective:

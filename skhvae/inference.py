@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from skhvae.models import VAE, output_size
+from skhvae.selection import SelectionModel
 
 __all__ = [
-    "HeldOutCells",
     "impute_rows",
     "latent_means",
     "log_predictive",
     "own_estimates",
     "point_estimates",
+    "predictive",
 ]
 
 # Rows times posterior points in a chunk: on the CPU as many as its caches hold, so that one row is
@@ -29,6 +31,9 @@ __all__ = [
 _CHUNK, _CHUNK_OF_DEVICE = 512, 16_384
 _MOST_OUTPUTS = 2**23  # head outputs held at once, 32 MiB: a feature can have thousands of levels
 _FEWEST_ROWS = 16  # fill the processor's registers: it computes a remainder by other instructions
+# Gauss-Hermite: the expectation over a standard normal number u as a sum over so many, and thereby that
+# over any distribution, whose quantile at the normal probability of u is a draw of it.
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 # With fewer outputs (11 or less in MKL), the order in which a layer's products are summed can depend on
 # the row's place in its chunk.
 _NARROW = 16
@@ -36,7 +41,12 @@ _NARROW = 16
 
 @torch.no_grad()
 def point_estimates(
-    model: VAE, values: Tensor, visible: Tensor, points: Tensor, by_median: Tensor
+    model: VAE,
+    values: Tensor,
+    visible: Tensor,
+    points: Tensor,
+    by_median: Tensor,
+    selection: SelectionModel | None = None,
 ) -> Tensor:
     r"""Estimate every cell from the row's visible ones.
 
@@ -55,6 +65,8 @@ def point_estimates(
         Standard-normal points.
     by_median : bool Tensor of shape (n_features,)
         Finite features to be estimated by the median level instead of the most probable one.
+    selection : SelectionModel or None
+        What being missing says about a cell's value: the estimate is of p(x_d | missing).
 
     Returns
     -------
@@ -63,7 +75,7 @@ def point_estimates(
     """
     predictions = _predictions(model, values, visible, points)
     pooled = [params.flatten(0, -4) for params in predictions]
-    return _estimates(model, pooled, by_median).to(values.dtype)
+    return _estimates(model, pooled, by_median, selection).to(values.dtype)
 
 
 def _predictions(model: VAE, values: Tensor, visible: Tensor, points: Tensor) -> list[Tensor]:
@@ -73,22 +85,89 @@ def _predictions(model: VAE, values: Tensor, visible: Tensor, points: Tensor) ->
     return model.params(posterior.at(for_all_rows), posterior)
 
 
-def _estimates(model: VAE, predictions: list[Tensor], by_median: Tensor) -> Tensor:
+def _estimates(
+    model: VAE,
+    predictions: list[Tensor],
+    by_median: Tensor,
+    selection: SelectionModel | None = None,
+) -> Tensor:
     """Of the mixture over the first axis, (..., n_features)."""
     estimates, start = [], 0
     for family, params in zip(model.heads.families, predictions, strict=True):
-        stop = start + params.shape[-2]
+        own = slice(start, start + params.shape[-2])
+        tilted = selection is not None and selection.applies[own].any()
         if family.finite:
             probs = family.probs(params).mean(0)
+            if tilted:
+                probs = selection.tilted(probs, own)
             estimate = probs.argmax(-1)
-            if by_median[start:stop].any():  # not the case for those with thousands of levels
+            if by_median[own].any():  # not the case for those with thousands of levels
                 median = (probs.cumsum(-1) < 0.5).sum(-1)
-                estimate = torch.where(by_median[start:stop], median, estimate)
+                estimate = torch.where(by_median[own], median, estimate)
         else:
             estimate = family.mean(params).mean(0)
+            if tilted:
+                mean = _tilted_mean(family, params, selection, own)
+                estimate = torch.where(selection.applies[own], mean, estimate)
         estimates.append(estimate.to(params.dtype))
-        start = stop
+        start = own.stop
     return torch.cat(estimates, dim=-1)
+
+
+def _tilted_mean(family, params: Tensor, selection: SelectionModel, own: slice) -> Tensor:
+    """Mean of a numeric feature's missing cells, (..., n_features), of the mixture over the first axis."""
+    nodes, weights = _nodes(family, params)
+    log_odds = selection.log_odds(nodes, own)
+    weights = weights * (log_odds - log_odds.amax((0, 1))).exp()
+    return (weights * nodes).sum((0, 1)) / weights.sum((0, 1))
+
+
+def _nodes(family, params: Tensor) -> tuple[Tensor, Tensor]:
+    """Values and weights, (n_nodes, ...) before the parameters' axes and broadcast over them, whose
+    sums stand for expectations."""
+    normal = torch.as_tensor(_NODES, dtype=params.dtype, device=params.device)
+    weights = torch.as_tensor(_NODE_WEIGHTS, dtype=params.dtype, device=params.device)
+    nodes = [family.quantile(params, q) for q in torch.special.ndtr(normal).tolist()]
+    return torch.stack(nodes), weights.view(-1, *[1] * (params.dim() - 1)) / weights.sum()
+
+
+def predictive(
+    model: VAE, values: Tensor, visible: Tensor, points: Tensor, feature: int
+) -> tuple[Tensor, Tensor]:
+    """The predictive distribution of one feature in every row, as that of :func:`point_estimates`.
+
+    Parameters
+    ----------
+    model, values, points
+        As there.
+    visible : bool Tensor of shape (n_rows, n_features)
+        The feature itself should not be.
+    feature : int
+
+    Returns
+    -------
+    values, probabilities : Tensor of shape (n_rows, n_values)
+        Levels and their probabilities, or nodes and weights of a quadrature.
+    """
+    model, sizes = _steady(model), [len(family.initial) for family in model.heads.families]
+    starts = np.cumsum([0, *sizes])
+    which = int(np.searchsorted(starts, feature, side="right")) - 1
+    family, own = model.heads.families[which], feature - starts[which]
+    points = points.to(next(model.parameters()))
+
+    @torch.no_grad()
+    def distribution(values, visible):
+        params = _predictions(model, values, visible, points)[which].flatten(0, -4)
+        if family.finite:
+            probs = family.probs(params)[..., own, :].mean(0)
+            codes = torch.arange(probs.shape[-1]).to(probs)
+            return torch.stack([codes.expand_as(probs), probs], -1)
+        nodes, weights = _nodes(family, params)
+        both = torch.stack([nodes, weights.expand_as(nodes) / nodes.shape[1]], -1)[..., own, :]
+        return both.flatten(0, 1).movedim(0, 1)
+
+    size = _chunk_size(model, len(points) * model.n_members)
+    return _by_rows(distribution, model, size, values, visible).unbind(-1)
 
 
 def impute_rows(
@@ -97,6 +176,7 @@ def impute_rows(
     visible: Tensor,
     points: Tensor,
     by_median: Tensor,
+    selection: SelectionModel | None = None,
     rows_at_once: int | None = None,
 ) -> Tensor:
     """:func:`point_estimates` for any number of rows, the same to the last bit for a row wherever it
@@ -104,7 +184,7 @@ def impute_rows(
 
     Parameters
     ----------
-    model, values, visible, points, by_median
+    model, values, visible, points, by_median, selection
         As there.
     rows_at_once : int or None
         The shape that every chunk of rows has; None is what suits the device.
@@ -119,7 +199,7 @@ def impute_rows(
     points = points.to(next(model.parameters()))
 
     def estimate(values, visible):
-        return point_estimates(model, values, visible, points, by_median)
+        return point_estimates(model, values, visible, points, by_median, selection)
 
     size = rows_at_once or _chunk_size(model, len(points) * model.n_members)
     return _by_rows(estimate, model, size, values, visible).to(values.dtype)
@@ -266,40 +346,3 @@ def latent_means(model: VAE, values: Tensor, visible: Tensor) -> Tensor:
 
     size = _chunk_size(model, model.n_members)
     return _by_rows(mean, model, size, values, visible).double()
-
-
-class HeldOutCells:
-    """Observed cells set aside to measure, during training, how well they are imputed.
-
-    Parameters
-    ----------
-    values : Tensor of shape (n_rows, n_features)
-    visible : bool Tensor of shape (..., n_rows, n_features)
-        What the encoder may see: observed and not held out. With the members' axis in front, if there
-        are several: what is held out from one, the others learn.
-    held : bool Tensor of shape (..., n_rows, n_features)
-    features : sequence of Feature
-        In packed order.
-    scales : Tensor of shape (n_features,)
-        What turns an error in model units into the feature's metric.
-    """
-
-    def __init__(self, values, visible, held, by_median, finite, scales):
-        self.values, self.visible, self.held = values, visible, held
-        self.by_median, self.finite, self.scales = by_median, finite, scales
-        self.counts = held.flatten(0, -2).sum(0)
-
-    def errors(self, model: VAE) -> Tensor:
-        """Error of every feature in its own metric, NaN where no cell is held out.
-
-        The posterior mean stands for the posterior: a curve needs no more.
-        """
-        centre = self.values.new_zeros(1, model.noise_dim)
-        estimates = own_estimates(model, self.values, self.visible, centre, self.by_median)
-        difference = (estimates - self.values).abs()
-        wrong = torch.where(self.by_median, difference, (difference > 0.5).to(difference))
-        cost = torch.where(self.finite, wrong, difference**2)
-        mean = torch.where(self.held, cost, 0).flatten(0, -2).sum(0) / self.counts
-        # A feature that the model cannot estimate any more must not look like one without cells.
-        mean = torch.where(self.counts > 0, mean.nan_to_num(nan=torch.inf), torch.nan)
-        return torch.where(self.finite, mean, mean.sqrt()) * self.scales

@@ -8,6 +8,7 @@ import torch
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
 from skhvae.features import nearest
+from skhvae.missingness import MECHANISMS
 from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, Strategy, as_strategy
 from skhvae.objectives import OBJECTIVES
@@ -42,6 +43,7 @@ CONSTRAINTS = {
     "handle_unknown": [StrOptions({"missing", "error"})],
     "add_indicator": ["boolean"],
     "keep_empty_features": ["boolean"],
+    "mechanism": [StrOptions(set(MECHANISMS))],
     "device": [str],
     "random_state": ["random_state"],
     "verbose": ["verbose"],

@@ -437,6 +437,76 @@ def test_that_a_cell_is_missing_tells_about_the_others():
     assert abs(imputed[neither].mean() - height[neither].mean()) < 0.25  # 0.9; of all rows 0
 
 
+@pytest.fixture(scope="module")
+def selected():
+    """A table whose cells are missing for their own values, what they are, and an imputer of it."""
+    complete = make_heterogeneous(400, random_state=0).data
+    table, hidden = hide_cells(complete, 0.3, "mnar", random_state=0)
+    imputer = light(max_iter=40, hidden_layer_sizes=(32,), latent_dim=8).fit(table)
+    return table, complete, hidden, imputer
+
+
+def as_if_at_random(imputer):
+    imputer = copy.deepcopy(imputer)
+    imputer._engine.selection = None
+    return imputer
+
+
+def test_cells_missing_for_their_own_value_are_imputed_as_such(selected):
+    table, complete, _, imputer = selected
+    report = imputer.missingness_
+    assert (report["mechanism"] == "mnar").all()
+    assert report.index.tolist() == list(complete.columns)
+    assert report["n_missing"].tolist() == table.isna().sum().tolist()
+    error = -imputer.score(table, complete)
+    assert error < 0.85 * -as_if_at_random(imputer).score(table, complete)  # 0.73
+
+
+def test_cells_hidden_to_measure_are_not_selected(selected):
+    """They were observed, so that the imputer takes them for what observed cells are."""
+    table, _, _, imputer = selected
+    expected = as_if_at_random(imputer).score_features(table)
+    pd.testing.assert_frame_equal(imputer.score_features(table), expected)
+
+
+@pytest.mark.parametrize("mechanism", ["mcar", "mar"])
+def test_cells_missing_at_random_are_no_other_population(mechanism):
+    table, _ = hide_cells(make_heterogeneous(400, random_state=0).data, 0.3, mechanism, 0)
+    imputer = light(max_iter=40, hidden_layer_sizes=(32,), latent_dim=8).fit(table)
+    assert (imputer.missingness_["mechanism"] == "mar").all()
+    assert_same(imputer.transform(table), as_if_at_random(imputer).transform(table))
+
+
+def test_a_prescribed_mechanism(selected):
+    table, _, _, imputer = selected
+    again = clone(imputer).set_params(mechanism="mar").fit(table)
+    assert (again.missingness_["mechanism"] == "mar").all()
+    assert again.missingness_["own_value"].isna().all()
+    assert_same(again.transform(table), as_if_at_random(imputer).transform(table))
+    always = clone(imputer).set_params(mechanism="mnar").fit(table)
+    assert_same(always.transform(table), imputer.transform(table))  # it was found anyway
+
+
+def test_what_is_missing_tells_the_same_after_a_copy(selected):
+    table, _, _, imputer = selected
+    again = pickle.loads(pickle.dumps(imputer))
+    assert_same(again.transform(table), imputer.transform(table))
+    pd.testing.assert_frame_equal(again.missingness_, imputer.missingness_)
+
+
+def test_warm_start_asks_anew_why_cells_are_missing(selected):
+    table, complete, _, imputer = selected
+    again = copy.deepcopy(imputer).set_params(warm_start=True, max_iter=1)
+    assert (again.fit(complete).missingness_["mechanism"] == "mar").all()
+    nothing = table.mask(np.ones(table.shape, bool))
+    again = copy.deepcopy(imputer).set_params(warm_start=True).fit(nothing)
+    pd.testing.assert_frame_equal(again.missingness_, imputer.missingness_)
+
+
+def test_without_a_model_no_cell_is_missing_for_a_reason():
+    assert light().fit(pd.DataFrame({"a": [1.0, np.nan, 1.0]})).missingness_ is None
+
+
 def test_score_is_minus_the_mean_error(fitted):
     for y in (None, COMPLETE):
         errors = fitted.score_features(TABLE, y)

@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_problem import build, encode, small_problem
+from small_problem import build, encode, sharpen, small_problem
 
 from skhvae import inference
-from skhvae.evaluation import imputation_errors
 from skhvae.inference import (
-    HeldOutCells,
     impute_rows,
     latent_means,
     log_predictive,
     point_estimates,
+    predictive,
 )
 from skhvae.models import CVAE, MODELS
+from skhvae.selection import SelectionModel
 
 
 @pytest.fixture(params=[1, 3], ids=["alone", "three members"])
@@ -31,15 +31,6 @@ def problem(request, n_members):
     problem = small_problem(partial(MODELS[request.param], n_members=n_members))
     sharpen(problem.model)
     return problem
-
-
-def sharpen(model, times=3.0):
-    """Make its heads depend more on what they see."""
-    model.eval()
-    with torch.no_grad():
-        for name, parameter in model.heads.named_parameters():
-            if "bias" not in name:
-                parameter *= times
 
 
 def points(model, n_points=5):
@@ -252,27 +243,65 @@ def test_latent_means(problem):
     torch.testing.assert_close(means[-50:], expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("model", MODELS.values())
-def test_held_out_errors_are_those_of_the_evaluation(model):
-    problem = small_problem(model)
-    table = problem.complete.drop(columns="count_1")  # its estimates would be rounded
-    encoder, values, observed = encode(table)
-    network = build(encoder, values, observed, model)
-    sharpen(network, 1.2)  # the table would clip estimates beyond its range
-    chance = torch.rand(values.shape, generator=torch.Generator().manual_seed(0))
-    held = chance < 0.4
-    held[:, 3] = False  # a feature without held-out cells
-    by_median = torch.tensor([f.type.estimate == "median" for f in encoder.features])
-    finite = torch.tensor([f.type.finite for f in encoder.features])
-    cells = HeldOutCells(values, ~held, held, by_median, finite, encoder.error_scales())
-    errors = cells.errors(network)
+# Cells that are missing for their own value
 
-    centre = torch.zeros(1, network.noise_dim)
-    estimates = point_estimates(network, values, ~held, centre, by_median)
-    hidden = encoder.in_table_order(held)
-    imputed = encoder.decode(estimates.numpy(), table, hidden, keep_empty=True)
-    expected = imputation_errors(table, imputed, hidden)["error"]
-    names = [feature.name for feature in encoder.features]
-    assert errors[3].isnan()
-    assert set(by_median.tolist()) == set(finite.tolist()) == {True, False}
-    np.testing.assert_allclose(errors.numpy(), expected[names], rtol=1e-4)
+
+def linear(slope):
+    """A selection of the numeric features' own values, log odds of that slope."""
+    far = 1e4
+    return torch.tensor([-far, far]), torch.tensor([-far * slope, far * slope])
+
+
+def test_estimates_of_selected_cells_are_of_the_tilted_mixture(problem):
+    """exp(b x) moves a normal distribution by b times its variance, and weighs it."""
+    locs, scales = [], []
+    for at in points(problem.model):
+        for params in params_at(problem, at):
+            pairs = zip(problem.model.heads.families, params, strict=True)
+            numeric = [family.constrained(raw) for family, raw in pairs if not family.finite]
+            loc, scale = (torch.cat(parts, dim=-1).double() for parts in zip(*numeric, strict=True))
+            locs.append(loc)
+            scales.append(scale)
+    locs, scales = torch.stack(locs), torch.stack(scales)
+    slope = 1 / scales.max().item()  # what so few nodes can follow
+    log_weights = slope * locs + (slope * scales) ** 2 / 2
+    expected = (log_weights.softmax(0) * (locs + slope * scales**2)).sum(0)
+
+    features = problem.encoder.features
+    numeric = [not feature.type.finite for feature in features]
+    chosen = [is_number and i % 2 == 0 for i, is_number in enumerate(numeric)]
+    selection = SelectionModel([linear(slope) if c else None for c in chosen])
+    plain, found = impute(problem), impute(problem, selection=selection)
+    others = [not c for c in chosen]
+    assert sum(chosen) > 1
+    assert torch.equal(found[:, others], plain[:, others])
+    expected = expected[:, [c for c, is_number in zip(chosen, numeric, strict=True) if is_number]]
+    torch.testing.assert_close(found[:, chosen], expected.to(found), rtol=1e-3, atol=1e-3)
+
+
+def test_a_selected_row_is_the_same_to_the_last_bit(wide):
+    functions = [
+        (torch.arange(9.0), torch.linspace(0, 3, 9)) if feature.type.finite else linear(0.5)
+        for feature in wide.encoder.features
+    ]
+    selection = SelectionModel(functions)
+    whole = impute(wide, selection=selection)
+    assert (whole != impute(wide)).any(0).all()
+    for rows in (torch.tensor([17]), torch.arange(199, -1, -3)):
+        assert torch.equal(impute(wide, rows, selection=selection), whole[rows])
+
+
+def test_predictive_distribution_of_a_feature(problem):
+    """Its mean, mode or median is the point estimate."""
+    whole, noise = impute(problem), points(problem.model)
+    for i, feature in enumerate(problem.encoder.features):
+        values, probs = predictive(problem.model, problem.values, problem.observed, noise, i)
+        assert values.shape == probs.shape
+        torch.testing.assert_close(probs.sum(1), torch.ones(50).to(probs))
+        if feature.type.estimate == "mean":
+            found = (values * probs).sum(1)
+        elif feature.type.estimate == "mode":
+            found = values.gather(1, probs.argmax(1, keepdim=True))[:, 0]
+        else:
+            found = (probs.cumsum(1) < 0.5).sum(1)
+        torch.testing.assert_close(found.to(whole), whole[:, i], rtol=1e-4, atol=1e-4)

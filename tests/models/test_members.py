@@ -9,8 +9,8 @@ from small_problem import PAIRS, build, encode, seeded
 
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import hide_cells
+from skhvae.held_out import HeldOutCells
 from skhvae.inference import (
-    HeldOutCells,
     impute_rows,
     latent_means,
     log_predictive,
