@@ -26,6 +26,7 @@ from skhvae.missingness import explain_missingness
 from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.objectives import Objective
+from skhvae.repeats import RepeatedRows, repetitions_that_pay
 from skhvae.schedule import TrainingPlan
 from skhvae.selection import SelectionModel
 from skhvae.training import TrainingRun, finish, train
@@ -59,6 +60,7 @@ class Recipe:
     plan: TrainingPlan
     validation_fraction: float
     mechanism: str
+    use_repeated_rows: bool
 
     @property
     def architecture(self) -> dict:
@@ -87,6 +89,8 @@ class Engine:
         What being missing says about a cell's value, if anything.
     missingness : DataFrame or None
         Why each feature's cells are missing; None without a model.
+    repeats : RepeatedRows or None
+        The table's rows, if they repeat each other and that helps.
     """
 
     def __init__(self, encoder: TableEncoder, device: torch.device):
@@ -97,6 +101,7 @@ class Engine:
         self.held_out_errors: pd.DataFrame | None = None
         self.selection: SelectionModel | None = None
         self.missingness: pd.DataFrame | None = None
+        self.repeats: RepeatedRows | None = None
 
     def fit(
         self,
@@ -155,9 +160,16 @@ class Engine:
         judge = self._judge(values, shown, held, host) if held.any() else None
         self.run = train(self.model, *self._useful(values, shown), held_out_errors=judge, **loop)
         if judge is not None:
-            self.held_out_errors = self._held_out_errors(table, values, shown, held)
+            estimates, cells = self._held_out_estimates(values, shown, held)
+            in_table = table[: len(cells)], self.encoder.in_table_order(cells)
+            self.held_out_errors = self._errors_of(estimates, in_table[0], *in_table)
             if not self.run.interrupted:
                 finish(self.model, *self._useful(values, observed), run=self.run, **loop)
+            self.repeats = None
+            if recipe.use_repeated_rows:
+                self.repeats = repetitions_that_pay(
+                    values, observed, cells, estimates, self._finite(), host
+                )
         self.impartiality.lend(None)  # generators stay where they were made
         selection, report = explain_missingness(
             self.model, values, observed, self._points, features, recipe.mechanism, host
@@ -187,6 +199,7 @@ class Engine:
         moved = previous.to(self.device)
         self.model, self._points = moved.model, moved._points
         self.selection, self.missingness = moved.selection, moved.missingness
+        self.repeats = moved.repeats
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
@@ -199,33 +212,45 @@ class Engine:
 
     def _judge(self, values, shown, held, generator):
         rows = torch.randperm(len(values), generator=generator)[:_MOST_HELD_OUT_ROWS]
-        finite = torch.tensor([feature.type.finite for feature in self.encoder.features])
         cells = HeldOutCells(
             values[rows].to(self.device),
             shown[..., rows, :].to(self.device),
             held[..., rows, :].to(self.device),
             self._by_median,
-            finite.to(self.device),
+            self._finite().to(self.device),
             self.encoder.error_scales().to(self.device),
         )
         return cells.errors
 
-    def _impute(self, values, visible, rows: np.ndarray, selection: SelectionModel | None) -> None:
-        """Put point estimates into the chosen rows of `values`, block by block, in place."""
+    def _finite(self) -> torch.Tensor:
+        return torch.tensor([feature.type.finite for feature in self.encoder.features])
+
+    def _impute(self, values, visible, rows: np.ndarray, missing: bool) -> None:
+        """Put point estimates into the chosen rows of `values`, block by block, in place.
+
+        Cells that are `missing` can be another population than the observed ones, and known to a
+        repetition of the row; those that are only hidden, to measure, are neither: nothing has selected
+        them, and the row itself may be among those that were learned.
+        """
         if self.model is None:
             return
+        selection = self.selection if missing else None
         rows = torch.from_numpy(rows.nonzero()[0])
         for start in range(0, len(rows), _BLOCK):
             some = rows[start : start + _BLOCK]
-            values[some] = impute_rows(
+            estimates = impute_rows(
                 self.model, values[some], visible[some], self._points, self._by_median, selection
             )
+            if missing and self.repeats is not None:
+                known = self.repeats.look_up(values[some], visible[some])
+                estimates = torch.where(known.isnan(), estimates, known)
+            values[some] = estimates
 
     def complete(self, table: pd.DataFrame, keep_empty: bool) -> tuple[pd.DataFrame, np.ndarray]:
         """The completed table, and which cells (n_rows, n_columns) were missing."""
         missing = self.encoder.missing(table)
         values, observed = self.encoder.encode(table, missing)
-        self._impute(values, observed, missing.any(axis=1), self.selection)
+        self._impute(values, observed, missing.any(axis=1), missing=True)
         return self.encoder.decode(values.numpy(), table, missing, keep_empty), missing
 
     def errors(self, table: pd.DataFrame, complete: pd.DataFrame | None) -> pd.DataFrame:
@@ -235,25 +260,23 @@ class Engine:
         if complete is None:
             hidden = _some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
             cells = self.encoder.in_table_order(hidden)
-            # These were not missing, so that nothing selected them.
-            return self._errors(table, table, values, observed & ~hidden, cells, selection=None)
+            return self._errors(table, table, values, observed & ~hidden, cells, missing=False)
         hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
-        return self._errors(table, complete, values, observed, hidden, self.selection)
+        return self._errors(table, complete, values, observed, hidden, missing=True)
 
-    def _held_out_errors(self, table, values, shown, held) -> pd.DataFrame:
-        """Errors of the held-out cells, each estimated by the first member that did not learn it."""
-        table, values = table[:_MOST_HELD_OUT_ROWS], values[:_MOST_HELD_OUT_ROWS]
+    def _held_out_estimates(self, values, shown, held) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the first rows, as many as it takes: estimates of the held-out cells, each by the first member
+        that did not learn it; and which these are."""
+        values = values[:_MOST_HELD_OUT_ROWS]
         shown, held = shown[..., : len(values), :], held[..., : len(values), :]
         own = own_estimates(self.model, values, shown, self._points, self._by_median)
         own, held = (x.view(-1, *values.shape) for x in (own, held))
-        estimates = own.gather(0, held.int().argmax(0, keepdim=True))[0]
-        hidden = self.encoder.in_table_order(held.any(0))
-        return self._errors_of(estimates, table, table, hidden)
+        return own.gather(0, held.int().argmax(0, keepdim=True))[0], held.any(0)
 
-    def _errors(self, table, complete, values, visible, hidden, selection) -> pd.DataFrame:
+    def _errors(self, table, complete, values, visible, hidden, missing) -> pd.DataFrame:
         """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
         estimates = values.clone()
-        self._impute(estimates, visible, hidden.any(axis=1), selection)
+        self._impute(estimates, visible, hidden.any(axis=1), missing)
         return self._errors_of(estimates, table, complete, hidden)
 
     def _errors_of(self, estimates, table, complete, hidden) -> pd.DataFrame:

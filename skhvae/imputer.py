@@ -109,6 +109,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         random: a cell's own value decides, in every column; missing cells then are another population
         than the observed ones, and are estimated as such. "auto" asks of every column which of the two
         predicts its gaps better.
+    use_repeated_rows : bool, default=True
+        Where rows of the training table repeat each other, and held-out cells show that it helps, take what
+        is missing in a row from one that agrees with it in all that both know. The estimator then
+        keeps up to 65,536 rows of the table.
     device : str, default="auto"
         "auto" takes CUDA when there is one; otherwise any name that torch knows.
     random_state : int, RandomState instance or None, default=None
@@ -203,6 +207,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         add_indicator=False,
         keep_empty_features=False,
         mechanism="auto",
+        use_repeated_rows=True,
         device="auto",
         random_state=None,
         verbose=0,
@@ -234,6 +239,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
         self.mechanism = mechanism
+        self.use_repeated_rows = use_repeated_rows
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -356,6 +362,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             ),
             validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
             mechanism=self.mechanism,
+            use_repeated_rows=self.use_repeated_rows,
         )
 
     def _objective(self) -> Objective:

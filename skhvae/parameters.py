@@ -44,6 +44,7 @@ CONSTRAINTS = {
     "add_indicator": ["boolean"],
     "keep_empty_features": ["boolean"],
     "mechanism": [StrOptions(set(MECHANISMS))],
+    "use_repeated_rows": ["boolean"],
     "device": [str],
     "random_state": ["random_state"],
     "verbose": ["verbose"],

@@ -507,6 +507,24 @@ def test_without_a_model_no_cell_is_missing_for_a_reason():
     assert light().fit(pd.DataFrame({"a": [1.0, np.nan, 1.0]})).missingness_ is None
 
 
+def test_repeated_rows():
+    complete = make_heterogeneous(300, random_state=0).data
+    complete = pd.concat([complete, complete[:150]], ignore_index=True)
+    table, _ = hide_cells(complete, 0.1, random_state=0)
+    imputer = light().fit(table)
+    alone = light(use_repeated_rows=False).fit(table)
+    assert imputer.score(table, complete) > 0.9 * alone.score(table, complete)  # 0.77
+    assert imputer.score(table) == alone.score(table)  # rows would know themselves
+    again = pickle.loads(pickle.dumps(imputer))
+    assert_same(again.transform(table), imputer.transform(table))
+    imputed = imputer.transform(table)
+    for rows in (slice(7, 8), slice(None, None, -3)):
+        assert_same(imputer.transform(table[rows]), imputed[rows])
+    assert imputer._engine.repeats is not None
+    assert light().fit(table[:300])._engine.repeats is None
+    assert light(early_stopping=False).fit(table)._engine.repeats is None
+
+
 def test_score_is_minus_the_mean_error(fitted):
     for y in (None, COMPLETE):
         errors = fitted.score_features(TABLE, y)
