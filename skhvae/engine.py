@@ -15,15 +15,14 @@ import torch
 
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import imputation_errors
-from skhvae.held_out import HeldOutCells
+from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
 from skhvae.inference import (
     impute_rows,
     latent_means,
     log_predictive,
-    own_estimates,
 )
 from skhvae.missingness import explain_missingness
-from skhvae.models import VAE, lead
+from skhvae.models import VAE
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.objectives import Objective
 from skhvae.repeats import RepeatedRows, repetitions_that_pay
@@ -131,14 +130,8 @@ class Engine:
         if not features or not observed.any():
             self._take_over(previous)
             return self
-        # Other cells from every member: what one does not learn, the others do.
-        held = [
-            _some_of(observed, recipe.validation_fraction, host) for _ in range(recipe.n_members)
-        ]
-        held = torch.stack(held).view(*lead(recipe.n_members), *observed.shape)
+        held = hold_out(observed, recipe.validation_fraction, recipe.n_members, host)
         shown = observed & ~held
-        if not shown.flatten(-2).any(-1).all():  # too few cells to spare any
-            held, shown = torch.zeros_like(held), observed.expand_as(held)
         self._take_over(previous)
         if self.model is None:
             self.model = self._new_model(values, observed, host).to(self.device)
@@ -160,7 +153,15 @@ class Engine:
         judge = self._judge(values, shown, held, host) if held.any() else None
         self.run = train(self.model, *self._useful(values, shown), held_out_errors=judge, **loop)
         if judge is not None:
-            estimates, cells = self._held_out_estimates(values, shown, held)
+            first = slice(_MOST_HELD_OUT_ROWS)
+            estimates, cells = held_out_estimates(
+                self.model,
+                values[first],
+                shown[..., first, :],
+                held[..., first, :],
+                self._points,
+                self._by_median,
+            )
             in_table = table[: len(cells)], self.encoder.in_table_order(cells)
             self.held_out_errors = self._errors_of(estimates, in_table[0], *in_table)
             if not self.run.interrupted:
@@ -258,20 +259,11 @@ class Engine:
         observed cells, the same in every call."""
         values, observed = self.encoder.encode(table)
         if complete is None:
-            hidden = _some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
+            hidden = some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
             cells = self.encoder.in_table_order(hidden)
             return self._errors(table, table, values, observed & ~hidden, cells, missing=False)
         hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
         return self._errors(table, complete, values, observed, hidden, missing=True)
-
-    def _held_out_estimates(self, values, shown, held) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of the first rows, as many as it takes: estimates of the held-out cells, each by the first member
-        that did not learn it; and which these are."""
-        values = values[:_MOST_HELD_OUT_ROWS]
-        shown, held = shown[..., : len(values), :], held[..., : len(values), :]
-        own = own_estimates(self.model, values, shown, self._points, self._by_median)
-        own, held = (x.view(-1, *values.shape) for x in (own, held))
-        return own.gather(0, held.int().argmax(0, keepdim=True))[0], held.any(0)
 
     def _errors(self, table, complete, values, visible, hidden, missing) -> pd.DataFrame:
         """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
@@ -332,13 +324,6 @@ class Engine:
             moved.impartiality = self.impartiality.to(device)
         moved.selection = self.selection and self.selection.to(device)
         return moved
-
-
-def _some_of(observed: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
-    """Each observed cell with chance `share`, bool (n_rows, n_features); in blocks, because chances take
-    four times the memory."""
-    blocks = observed.split(_BLOCK)
-    return torch.cat([b & (torch.rand(b.shape, generator=generator) < share) for b in blocks])
 
 
 def _distinct_names(features) -> list[str]:
