@@ -30,7 +30,7 @@ _MOST_KNOTS = 33
 _OWN_PRECISION, _VALUES_PRECISION, _GAPS_PRECISION = 0.5, 3.0, 10.0
 _CONVINCING = 3.0  # nats
 _MANY = 1 / 3  # of the columns with gaps
-_BETTER = 1.05  # ratio of nats that is more than a tie
+_BETTER = 1.01  # ratio of nats that is more than a tie
 _CLOSE = 1.5  # ratio of nats up to which two explanations are about as good
 
 
