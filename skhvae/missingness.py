@@ -28,7 +28,7 @@ _MOST_SYMBOLS = 10  # of a nominal feature, when it is to explain the gaps of an
 _MOST_KNOTS = 33
 # Coefficients are normal a priori with mean 0 and these precisions, in units of a normal score.
 _OWN_PRECISION, _VALUES_PRECISION, _GAPS_PRECISION = 0.5, 3.0, 10.0
-_CONVINCING = 3.0  # nats
+_CONVINCING = 5.0  # nats: by chance once in two thousand columns
 _MANY = 1 / 3  # of the columns with gaps
 _BETTER = 1.01  # ratio of nats that is more than a tie
 _CLOSE = 1.5  # ratio of nats up to which two explanations are about as good
