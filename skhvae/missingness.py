@@ -107,7 +107,7 @@ def explain_missingness(
     asked = ~np.isnan(nats[:, 1])
     chosen = asked.copy()
     if mechanism == "auto" and asked.any():
-        chosen[asked] = _own_is_better(*nats[asked, 1:].T)
+        chosen[asked] = _own_is_better(*nats[asked].T)
     report = pd.DataFrame(
         {
             "n_missing": [feature.n_missing for feature in features],
@@ -125,18 +125,21 @@ def explain_missingness(
     return SelectionModel(list(as_tensors)), report
 
 
-def _own_is_better(own: NDArray, others: NDArray) -> NDArray:
-    """Whether gaps are explained better by a feature's own values, from the nats of either explanation,
-    the others' NaN where the own are not convincing.
+def _own_is_better(gaps: NDArray, own: NDArray, others: NDArray) -> NDArray:
+    """Whether a feature's gaps are explained better by its own values, from the nats of the explanations; the
+    others' are NaN where the own values are not convincing.
 
     Ratios decide, since differences between two approximations grow with the table. Where it is not clear,
     the table does, if many columns speak for their own values: the gaps of one table are often of one kind.
+    A column alone must show more by its values than by being missing where others are: such blocks
+    are special rows, and what they have in common need not hold for other gaps.
     """
     clear = ~np.isnan(others)
-    with_others = np.where(clear, others, 0.0)
     leans = own[clear].sum() > _BETTER * others[clear].sum() and clear.mean() > _MANY
-    ratio = np.maximum(own, 1.0) / np.maximum(with_others, 1.0)
-    return np.where(clear, ratio > (1 / _CLOSE if leans else _CLOSE), leans)
+    ratio = np.maximum(own, 1.0) / np.where(clear, np.maximum(others, 1.0), 1.0)
+    if leans:
+        return ~clear | (ratio > 1 / _CLOSE)
+    return clear & (ratio > _CLOSE) & (own > gaps)
 
 
 class _Score:

@@ -142,8 +142,17 @@ def test_a_column_of_its_own_kind(monkeypatch):
     ],
 )
 def test_how_explanations_are_weighed(own, others, expected):
-    found = missingness._own_is_better(np.array(own, float), np.array(others, float))
+    found = missingness._own_is_better(np.zeros(len(own)), np.array(own), np.array(others))
     assert found.tolist() == expected
+
+
+def test_how_columns_that_are_missing_together_are_weighed():
+    """Only if the table speaks for it are they missing for their own values too."""
+    gaps, own = np.array([50.0, 50.0, 0.0, 0.0]), np.array([9.0, 9.0, 1.0, 1.0])
+    alone = np.array([5.0, np.nan, np.nan, np.nan])
+    assert not missingness._own_is_better(gaps, own, alone).any()
+    many = np.array([5.0, 5.0, np.nan, np.nan])
+    assert missingness._own_is_better(gaps, own, many).all()
 
 
 @pytest.mark.parametrize(("mechanism", "expected"), [("mar", "mar"), ("mnar", "mnar")])
