@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -132,42 +132,50 @@ def _nodes(family, params: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def predictive(
-    model: VAE, values: Tensor, visible: Tensor, points: Tensor, feature: int
-) -> tuple[Tensor, Tensor]:
-    """The predictive distribution of one feature in every row, as that of :func:`point_estimates`.
+    model: VAE, values: Tensor, visible: Tensor, points: Tensor, features: Sequence[int]
+) -> list[tuple[Tensor, Tensor]]:
+    """The predictive distributions of some features in every row, as those of :func:`point_estimates`.
 
     Parameters
     ----------
     model, values, points
         As there.
     visible : bool Tensor of shape (n_rows, n_features)
-        The feature itself should not be.
-    feature : int
+        The features themselves should not be.
+    features : sequence of int
 
     Returns
     -------
-    values, probabilities : Tensor of shape (n_rows, n_values)
-        Levels and their probabilities, or nodes and weights of a quadrature.
+    list of (values, probabilities), Tensors of shape (n_rows, n_values)
+        Of each of the features: levels and their probabilities, or nodes and weights of a quadrature.
     """
     model, sizes = _steady(model), [len(family.initial) for family in model.heads.families]
-    starts = np.cumsum([0, *sizes])
-    which = int(np.searchsorted(starts, feature, side="right")) - 1
-    family, own = model.heads.families[which], feature - starts[which]
+    places = [(which, own) for which, size in enumerate(sizes) for own in range(size)]
     points = points.to(next(model.parameters()))
+    lengths: list[int] = []
 
     @torch.no_grad()
-    def distribution(values, visible):
-        params = _predictions(model, values, visible, points)[which].flatten(0, -4)
-        if family.finite:
-            probs = family.probs(params)[..., own, :].mean(0)
-            codes = torch.arange(probs.shape[-1]).to(probs)
-            return torch.stack([codes.expand_as(probs), probs], -1)
-        nodes, weights = _nodes(family, params)
-        both = torch.stack([nodes, weights.expand_as(nodes) / nodes.shape[1]], -1)[..., own, :]
-        return both.flatten(0, 1).movedim(0, 1)
+    def distributions(values, visible):
+        predictions = [p.flatten(0, -4) for p in _predictions(model, values, visible, points)]
+        parts = [_distribution(model, predictions, *places[feature]) for feature in features]
+        lengths[:] = [part.shape[-1] for part in parts]
+        return torch.cat(parts, dim=-1)
 
     size = _chunk_size(model, len(points) * model.n_members)
-    return _by_rows(distribution, model, size, values, visible).unbind(-1)
+    found = _by_rows(distributions, model, size, values, visible)
+    return [part.unbind(1) for part in found.split(lengths, dim=-1)]
+
+
+def _distribution(model: VAE, predictions: list[Tensor], which: int, own: int) -> Tensor:
+    """Values and probabilities of one feature of a family, (B, 2, n_values)."""
+    family, params = model.heads.families[which], predictions[which]
+    if family.finite:
+        probs = family.probs(params)[..., own, :].mean(0)
+        codes = torch.arange(probs.shape[-1]).to(probs)
+        return torch.stack([codes.expand_as(probs), probs], dim=1)
+    nodes, weights = _nodes(family, params)
+    both = torch.stack([nodes, weights.expand_as(nodes) / nodes.shape[1]])[..., own]
+    return both.flatten(1, 2).movedim(-1, 0)
 
 
 def impute_rows(

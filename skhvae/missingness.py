@@ -22,6 +22,7 @@ __all__ = ["MECHANISMS", "explain_missingness"]
 MECHANISMS = ("auto", "mar", "mnar")
 
 _ENOUGH_ROWS = 8192
+_MOST_PASSES = 32  # through the model; with more columns, several are predicted together
 _FEWEST_CELLS = 20  # missing and observed ones, below which nothing is asked
 _MOST_LEVELS = 64  # of a nominal feature; more cannot be told apart by their missing cells
 _MOST_SYMBOLS = 10  # of a nominal feature, when it is to explain the gaps of another
@@ -88,22 +89,28 @@ def explain_missingness(
     contents = [s.columns(x, y) for s, x, y in zip(scores, values.numpy().T, known.T, strict=True)]
     functions: list = [None] * len(features)
     nats = np.full((len(features), 3), np.nan)
-    for i, score in enumerate(scores):
-        gaps, n_known = ~known[:, i], known[:, i].sum()
-        if mechanism == "mar" or not score.usable or min(n_known, gaps.sum()) < _FEWEST_CELLS:
-            continue
+    n_known, n_gaps = known.sum(0), (~known).sum(0)
+    asked = [
+        i
+        for i, score in enumerate(scores)
+        if mechanism != "mar" and score.usable and min(n_known[i], n_gaps[i]) >= _FEWEST_CELLS
+    ]
+    n_passes = min(len(asked), _MOST_PASSES)
+    for together in (asked[start::n_passes] for start in range(n_passes)):
         rest = observed.clone()
-        rest[:, i] = False
-        where = known & rest.numpy()
-        where = where[:, where.any(0) & ~where.all(0)].astype(float), _GAPS_PRECISION
-        value = score.predicted(*predictive(model, values, rest, points, i))
-        own = _Regression(gaps, [where], value)
-        functions[i] = score.knots, score.basis(score.knots) @ own.of_value
-        together = _Regression(gaps, [where]).gain
-        nats[i, :2] = together, own.gain - together
-        if nats[i, 1] > _CONVINCING:
+        rest[:, together] = False
+        predicted = predictive(model, values, rest, points, together)
+        for i, distribution in zip(together, predicted, strict=True):
+            where = np.delete(known, i, axis=1)
+            where = where[:, where.any(0) & ~where.all(0)].astype(float), _GAPS_PRECISION
             what = np.column_stack(contents[:i] + contents[i + 1 :]), _VALUES_PRECISION
-            nats[i, 2] = _Regression(gaps, [where, what]).gain - together
+            gaps, own_value = ~known[:, i], scores[i].predicted(*distribution)
+            own = _Regression(gaps, [where], own_value)
+            functions[i] = scores[i].knots, scores[i].basis(scores[i].knots) @ own.of_value
+            by_gaps = _Regression(gaps, [where]).gain
+            nats[i, :2] = by_gaps, own.gain - by_gaps
+            if nats[i, 1] > _CONVINCING:
+                nats[i, 2] = _Regression(gaps, [where, what]).gain - by_gaps
     asked = ~np.isnan(nats[:, 1])
     chosen = asked.copy()
     if mechanism == "auto" and asked.any():

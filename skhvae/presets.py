@@ -47,12 +47,12 @@ class Preset:
         return self.small if n_rows < _SMALL_TABLE else self.large
 
 
-_WIDE, _NARROW = (192, 192), (128, 128)
+_DEEP, _WIDE, _NARROW = (192, 192, 192), (192, 192), (128, 128)
 
 PRESETS = {
-    "fast": Preset(Effort(2, _NARROW, 800, 2), Effort(1, _WIDE, 800, 2)),
-    "default": Preset(Effort(4, _NARROW, 4000, 10), Effort(1, _WIDE, 4000, 10)),
-    "best": Preset(Effort(8, _WIDE, 4000, 20), Effort(4, _WIDE, 8000, 20)),
+    "fast": Preset(Effort(2, _NARROW, 800, 2), Effort(1, _DEEP, 800, 2)),
+    "default": Preset(Effort(4, _NARROW, 4000, 10), Effort(1, _DEEP, 4000, 10)),
+    "best": Preset(Effort(8, _WIDE, 4000, 20), Effort(4, _DEEP, 8000, 20)),
 }
 
 

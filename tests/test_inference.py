@@ -291,17 +291,20 @@ def test_a_selected_row_is_the_same_to_the_last_bit(wide):
         assert torch.equal(impute(wide, rows, selection=selection), whole[rows])
 
 
-def test_predictive_distribution_of_a_feature(problem):
-    """Its mean, mode or median is the point estimate."""
+@pytest.mark.parametrize("together", [[0], [3, 1], list(range(10))])
+def test_predictive_distributions(problem, together):
+    """Their means, modes and medians are the point estimates."""
     whole, noise = impute(problem), points(problem.model)
-    for i, feature in enumerate(problem.encoder.features):
-        values, probs = predictive(problem.model, problem.values, problem.observed, noise, i)
+    assert len(problem.encoder.features) == 10
+    found = predictive(problem.model, problem.values, problem.observed, noise, together)
+    for i, (values, probs) in zip(together, found, strict=True):
+        kind = problem.encoder.features[i].type
         assert values.shape == probs.shape
         torch.testing.assert_close(probs.sum(1), torch.ones(50).to(probs))
-        if feature.type.estimate == "mean":
-            found = (values * probs).sum(1)
-        elif feature.type.estimate == "mode":
-            found = values.gather(1, probs.argmax(1, keepdim=True))[:, 0]
+        if kind.estimate == "mean":
+            estimates = (values * probs).sum(1)
+        elif kind.estimate == "mode":
+            estimates = values.gather(1, probs.argmax(1, keepdim=True))[:, 0]
         else:
-            found = (probs.cumsum(1) < 0.5).sum(1)
-        torch.testing.assert_close(found.to(whole), whole[:, i], rtol=1e-4, atol=1e-4)
+            estimates = (probs.cumsum(1) < 0.5).sum(1)
+        torch.testing.assert_close(estimates.to(whole), whole[:, i], rtol=1e-4, atol=1e-4)

@@ -54,7 +54,10 @@ def learned_from(values, observed):
         x = values[:, columns]
         return torch.column_stack([torch.ones(len(x)), x, x**2])
 
-    def predictive(model, some, visible, points, feature):
+    def predictive(model, some, visible, points, together):
+        return [of_feature(some, visible, feature) for feature in together]
+
+    def of_feature(some, visible, feature):
         assert not visible[:, feature].any()
         some, loc, scale = (
             some.double(),
