@@ -289,7 +289,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"At least 2 rows are needed to learn from, found n_samples = {len(table)}."
             )
-        recipe = self._recipe(len(table), previous)
+        recipe = self._recipe(*table.shape, previous)
         if previous is None:
             encoder = self._new_encoder(table, named=isinstance(X, pd.DataFrame))
         else:
@@ -332,10 +332,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
                     f"{name}. Leave {name} as it was, or use warm_start=False to start anew."
                 )
 
-    def _recipe(self, n_rows: int, previous: Engine | None = None) -> Recipe:
+    def _recipe(self, n_rows: int, n_columns: int, previous: Engine | None = None) -> Recipe:
         # A model keeps its size, however many rows come later.
         made_for = previous.recipe.made_for if previous else n_rows
-        effort = PRESETS[self.preset].effort(made_for)
+        effort = PRESETS[self.preset].effort(made_for, n_columns)
 
         def given_or(name, default):
             value = getattr(self, name)

@@ -36,7 +36,7 @@ def recipe(n_rows, **changes):
         batch_size=n_rows,
         validation_fraction=0.3,
     )
-    return dataclasses.replace(imputer._recipe(n_rows), **changes)
+    return dataclasses.replace(imputer._recipe(n_rows, 10), **changes)
 
 
 def fit(table, seed=0, **changes):

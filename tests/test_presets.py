@@ -18,16 +18,26 @@ def cost(effort, n_rows):
 
 
 @pytest.mark.parametrize("n_rows", [2, 100, 999, 1000, 50_000, 10**7])
-def test_presets_are_in_order(n_rows):
+@pytest.mark.parametrize("n_columns", [1, 32, 33, 100])
+def test_presets_are_in_order(n_rows, n_columns):
     fast, default, best = (
-        cost(PRESETS[name].effort(n_rows), n_rows) for name in ("fast", "default", "best")
+        cost(PRESETS[name].effort(n_rows, n_columns), n_rows)
+        for name in ("fast", "default", "best")
     )
     assert 5 * fast <= default < best
 
 
+def test_wide_tables_of_few_rows_take_fewer_steps():
+    default = PRESETS["default"]
+    assert default.effort(1999, 32).max_steps == default.large.max_steps
+    assert default.effort(1999, 64).max_steps == default.large.max_steps // 2
+    assert default.effort(2000, 64) == default.large
+    assert PRESETS["best"].effort(1999, 64) == PRESETS["best"].large
+
+
 def test_the_estimator_takes_what_the_preset_says():
     imputer = HeterogeneousVAEImputer(preset="fast", **SIZES).fit(TABLE)
-    model, effort = imputer._engine.model, PRESETS["fast"].effort(len(TABLE))
+    model, effort = imputer._engine.model, PRESETS["fast"].effort(*TABLE.shape)
     assert isinstance(model, CVAE)
     assert model.n_members == effort.n_members
     assert model.encoder[0].widen.bias.shape[-1] == effort.hidden_layer_sizes[0]
