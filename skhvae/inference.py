@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skhvae.mixtures import distribution, estimates
 from skhvae.models import VAE, output_size
 from skhvae.selection import SelectionModel
 
@@ -31,9 +31,6 @@ __all__ = [
 _CHUNK, _CHUNK_OF_DEVICE = 512, 16_384
 _MOST_OUTPUTS = 2**23  # head outputs held at once, 32 MiB: a feature can have thousands of levels
 _FEWEST_ROWS = 16  # fill the processor's registers: it computes a remainder by other instructions
-# Gauss-Hermite: the expectation over a standard normal number u as a sum over so many, and thereby that
-# over any distribution, whose quantile at the normal probability of u is a draw of it.
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 # With fewer outputs (11 or less in MKL), the order in which a layer's products are summed can depend on
 # the row's place in its chunk.
 _NARROW = 16
@@ -75,7 +72,7 @@ def point_estimates(
     """
     predictions = _predictions(model, values, visible, points)
     pooled = [params.flatten(0, -4) for params in predictions]
-    return _estimates(model, pooled, by_median, selection).to(values.dtype)
+    return estimates(model.heads.families, pooled, by_median, selection).to(values.dtype)
 
 
 def _predictions(model: VAE, values: Tensor, visible: Tensor, points: Tensor) -> list[Tensor]:
@@ -83,52 +80,6 @@ def _predictions(model: VAE, values: Tensor, visible: Tensor, points: Tensor) ->
     posterior = model.encode(values, visible)
     for_all_rows = points.view(len(points), *[1] * (posterior.state.dim() - 1), -1)
     return model.params(posterior.at(for_all_rows), posterior)
-
-
-def _estimates(
-    model: VAE,
-    predictions: list[Tensor],
-    by_median: Tensor,
-    selection: SelectionModel | None = None,
-) -> Tensor:
-    """Of the mixture over the first axis, (..., n_features)."""
-    estimates, start = [], 0
-    for family, params in zip(model.heads.families, predictions, strict=True):
-        own = slice(start, start + params.shape[-2])
-        tilted = selection is not None and selection.applies[own].any()
-        if family.finite:
-            probs = family.probs(params).mean(0)
-            if tilted:
-                probs = selection.tilted(probs, own)
-            estimate = probs.argmax(-1)
-            if by_median[own].any():  # not the case for those with thousands of levels
-                median = (probs.cumsum(-1) < 0.5).sum(-1)
-                estimate = torch.where(by_median[own], median, estimate)
-        else:
-            estimate = family.mean(params).mean(0)
-            if tilted:
-                mean = _tilted_mean(family, params, selection, own)
-                estimate = torch.where(selection.applies[own], mean, estimate)
-        estimates.append(estimate.to(params.dtype))
-        start = own.stop
-    return torch.cat(estimates, dim=-1)
-
-
-def _tilted_mean(family, params: Tensor, selection: SelectionModel, own: slice) -> Tensor:
-    """Mean of a numeric feature's missing cells, (..., n_features), of the mixture over the first axis."""
-    nodes, weights = _nodes(family, params)
-    log_odds = selection.log_odds(nodes, own)
-    weights = weights * (log_odds - log_odds.amax((0, 1))).exp()
-    return (weights * nodes).sum((0, 1)) / weights.sum((0, 1))
-
-
-def _nodes(family, params: Tensor) -> tuple[Tensor, Tensor]:
-    """Values and weights, (n_nodes, ...) before the parameters' axes and broadcast over them, whose
-    sums stand for expectations."""
-    normal = torch.as_tensor(_NODES, dtype=params.dtype, device=params.device)
-    weights = torch.as_tensor(_NODE_WEIGHTS, dtype=params.dtype, device=params.device)
-    nodes = [family.quantile(params, q) for q in torch.special.ndtr(normal).tolist()]
-    return torch.stack(nodes), weights.view(-1, *[1] * (params.dim() - 1)) / weights.sum()
 
 
 def predictive(
@@ -149,33 +100,22 @@ def predictive(
     list of (values, probabilities), Tensors of shape (n_rows, n_values)
         Of each of the features: levels and their probabilities, or nodes and weights of a quadrature.
     """
-    model, sizes = _steady(model), [len(family.initial) for family in model.heads.families]
-    places = [(which, own) for which, size in enumerate(sizes) for own in range(size)]
+    model = _steady(model)
+    families = model.heads.families
+    places = [(i, own) for i, family in enumerate(families) for own in range(len(family.initial))]
     points = points.to(next(model.parameters()))
-    lengths: list[int] = []
+    wanted, lengths = [places[feature] for feature in features], []
 
     @torch.no_grad()
     def distributions(values, visible):
-        predictions = [p.flatten(0, -4) for p in _predictions(model, values, visible, points)]
-        parts = [_distribution(model, predictions, *places[feature]) for feature in features]
+        pooled = [p.flatten(0, -4) for p in _predictions(model, values, visible, points)]
+        parts = [distribution(families[i], pooled[i], own) for i, own in wanted]
         lengths[:] = [part.shape[-1] for part in parts]
         return torch.cat(parts, dim=-1)
 
     size = _chunk_size(model, len(points) * model.n_members)
     found = _by_rows(distributions, model, size, values, visible)
     return [part.unbind(1) for part in found.split(lengths, dim=-1)]
-
-
-def _distribution(model: VAE, predictions: list[Tensor], which: int, own: int) -> Tensor:
-    """Values and probabilities of one feature of a family, (B, 2, n_values)."""
-    family, params = model.heads.families[which], predictions[which]
-    if family.finite:
-        probs = family.probs(params)[..., own, :].mean(0)
-        codes = torch.arange(probs.shape[-1]).to(probs)
-        return torch.stack([codes.expand_as(probs), probs], dim=1)
-    nodes, weights = _nodes(family, params)
-    both = torch.stack([nodes, weights.expand_as(nodes) / nodes.shape[1]])[..., own]
-    return both.flatten(1, 2).movedim(-1, 0)
 
 
 def impute_rows(
@@ -235,7 +175,7 @@ def own_estimates(
     @torch.no_grad()
     def estimate(values, visible):
         predictions = _predictions(model, values, visible.movedim(0, -2), points)
-        return _estimates(model, predictions, by_median).movedim(-2, 0)
+        return estimates(model.heads.families, predictions, by_median).movedim(-2, 0)
 
     size = _chunk_size(model, len(points) * model.n_members)
     by_rows = _by_rows(estimate, model, size, values, visible.movedim(-2, 0))
