@@ -136,17 +136,17 @@ def _own_is_better(gaps: NDArray, own: NDArray, others: NDArray) -> NDArray:
     """Whether a feature's gaps are explained better by its own values, from the nats of the explanations; the
     others' are NaN where the own values are not convincing.
 
-    Ratios decide, since differences between two approximations grow with the table. Where it is not clear,
-    the table does, if many columns speak for their own values: the gaps of one table are often of one kind.
-    A column alone must show more by its values than by being missing where others are: such blocks
-    are special rows, and what they have in common need not hold for other gaps.
+    Ratios decide, since differences between two approximations grow with the table. What is close is decided
+    by all columns together, and if many speak for their own values, so are those that say nothing: the
+    gaps of one table are often of one kind. Otherwise a column must show more by its values than by being missing
+    where others are: such blocks are special rows, and what they have in common need not hold for other gaps.
     """
     clear = ~np.isnan(others)
-    leans = own[clear].sum() > _BETTER * others[clear].sum() and clear.mean() > _MANY
     ratio = np.maximum(own, 1.0) / np.where(clear, np.maximum(others, 1.0), 1.0)
-    if leans:
+    leans = own[clear].sum() > _BETTER * others[clear].sum()
+    if leans and clear.mean() > _MANY:
         return ~clear | (ratio > 1 / _CLOSE)
-    return clear & (ratio > _CLOSE) & (own > gaps)
+    return clear & (ratio > (1 if leans else _CLOSE)) & (own > gaps)
 
 
 class _Score:

@@ -140,6 +140,10 @@ def test_a_column_of_its_own_kind(monkeypatch):
         pytest.param([9, 1, 1, 1], [5, *[np.nan] * 3], [True, *[False] * 3], id="one of many"),
         pytest.param([9, 4], [5, 9], [True, False], id="of two kinds"),
         pytest.param([1, 1], [np.nan] * 2, [False] * 2, id="nothing is clear"),
+        pytest.param([9, 1, 1, 1], [8, *[np.nan] * 3], [True, *[False] * 3], id="close, alone"),
+        pytest.param(
+            [9, 9, 1, 1, 1, 1], [8, 20, *[np.nan] * 4], [False] * 6, id="close, not alone"
+        ),
         pytest.param([90, 4], [50, 9], [True, False], id="clear against the table"),
         pytest.param([4, 4], [-3, -3], [True] * 2, id="no other explanation"),
     ],
