@@ -279,8 +279,8 @@ class Engine:
 
     def log_likelihood(self, table: pd.DataFrame, complete: pd.DataFrame) -> pd.Series:
         """Mean log predictive density, by feature, of the missing cells of `table` that `complete`
-        knows, each given the row's observed ones, as if they were missing at random: nats a cell in model units, so that it compares models
-        of one training table. NaN for features without such cells."""
+        knows, each given the row's observed ones, as if they were missing at random: nats a cell in model
+        units, so that it compares models of one training table. NaN for features without such cells."""
         values, known = self.encoder.encode(complete)
         _, visible = self.encoder.encode(table)
         cells = known & ~visible

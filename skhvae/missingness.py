@@ -82,6 +82,7 @@ def explain_missingness(
     DataFrame
         A row a feature, see ``HeterogeneousVAEImputer.missingness_``.
     """
+    n_missing = (~observed).sum(0).tolist()
     rows = torch.randperm(len(values), generator=generator)[:_ENOUGH_ROWS].sort().values
     values, observed = values[rows], observed[rows]
     known = observed.numpy()
@@ -101,6 +102,8 @@ def explain_missingness(
         rest[:, together] = False
         predicted = predictive(model, values, rest, points, together)
         for i, distribution in zip(together, predicted, strict=True):
+            if not all(x.isfinite().all() for x in distribution):
+                continue  # a model without a prediction says nothing about its gaps
             where = np.delete(known, i, axis=1)
             where = where[:, where.any(0) & ~where.all(0)].astype(float), _GAPS_PRECISION
             what = np.column_stack(contents[:i] + contents[i + 1 :]), _VALUES_PRECISION
@@ -117,7 +120,7 @@ def explain_missingness(
         chosen[asked] = _own_is_better(*nats[asked].T)
     report = pd.DataFrame(
         {
-            "n_missing": [feature.n_missing for feature in features],
+            "n_missing": n_missing,
             "mechanism": np.where(chosen, "mnar", "mar"),
             **dict(zip(("other_gaps", "own_value", "other_values"), nats.T, strict=True)),
         },

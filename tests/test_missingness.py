@@ -16,8 +16,8 @@ NORMAL, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 N_ROWS = 5000
 
 
-def feature(name, kind, n_rows=0, n_missing=0, levels=None):
-    return Feature(name, FEATURE_TYPES[kind], None, "", "", n_missing, n_rows, levels=levels)
+def feature(name, kind, levels=None):
+    return Feature(name, FEATURE_TYPES[kind], None, "", "", 0, 0, levels=levels)
 
 
 def table(n_rows=N_ROWS, seed=0):
@@ -39,10 +39,7 @@ def explain(values, gaps, monkeypatch, mechanism="auto"):
     observed = torch.tensor(~gaps)
     values = torch.tensor(np.where(gaps, 0.0, values), dtype=torch.float32)
     monkeypatch.setattr(missingness, "predictive", learned_from(values.double(), observed))
-    features = [
-        feature(name, "real", len(values), int(g.sum()))
-        for name, g in zip("abc", gaps.T, strict=True)
-    ]
+    features = [feature(name, "real") for name in "abc"]
     generator = torch.Generator().manual_seed(0)
     return explain_missingness(None, values, observed, None, features, mechanism, generator)
 
@@ -184,6 +181,21 @@ def test_few_gaps_are_not_asked(n_gaps, monkeypatch):
     gaps = np.zeros(values.shape, dtype=bool)
     gaps[np.argsort(-values[:, 2])[:n_gaps], 2] = True
     selection, report = explain(values, gaps, monkeypatch, "mnar")
+    assert selection is None
+    assert report["own_value"].isna().all()
+
+
+def test_a_model_without_a_prediction_is_not_asked(monkeypatch):
+    values = table(500)
+    gaps = mnar(values)
+    observed = torch.tensor(~gaps)
+    nothing = torch.full((500, 3), torch.nan)
+    monkeypatch.setattr(missingness, "predictive", lambda *args: [(nothing, nothing)])
+    features = [feature(name, "real") for name in "abc"]
+    data = torch.tensor(values, dtype=torch.float32), observed
+    selection, report = explain_missingness(
+        None, *data, None, features, "mnar", torch.Generator().manual_seed(0)
+    )
     assert selection is None
     assert report["own_value"].isna().all()
 
