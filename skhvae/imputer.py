@@ -56,7 +56,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         then directions.
     preset : {"fast", "default", "best"}, default="default"
         How much to spend: what "auto" stands for in `n_members`, `hidden_layer_sizes` and `max_steps`.
-        "fast" takes a fifth to a quarter of the default's time for some 6 % more error; "best" takes several
+        "fast" takes a fifth to a quarter of the default's time for 5 to 10 % more error; "best" takes several
         times as long. They are in ``skhvae.presets.PRESETS``.
     latent_dim : int, default=64
         Size of z.
