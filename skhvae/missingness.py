@@ -106,7 +106,10 @@ def explain_missingness(
                 continue  # a model without a prediction says nothing about its gaps
             where = np.delete(known, i, axis=1)
             where = where[:, where.any(0) & ~where.all(0)].astype(float), _GAPS_PRECISION
-            what = np.column_stack(contents[:i] + contents[i + 1 :]), _VALUES_PRECISION
+            what = (
+                np.hstack([where[0][:, :0], *contents[:i], *contents[i + 1 :]]),
+                _VALUES_PRECISION,
+            )
             gaps, own_value = ~known[:, i], scores[i].predicted(*distribution)
             own = _Regression(gaps, [where], own_value)
             functions[i] = scores[i].knots, scores[i].basis(scores[i].knots) @ own.of_value

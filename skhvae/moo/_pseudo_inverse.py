@@ -37,6 +37,8 @@ def pseudo_solve(cosines: Tensor, target: Tensor) -> Tensor:
     tensor([1.0000, 1.0000], dtype=torch.float64)
     """
     n = len(cosines)
+    # Rounded in float32, a Gramian can be asymmetric, by more than the ridge: its square is then no square.
+    cosines = (cosines + cosines.T) / 2
     ridge = torch.eye(n, dtype=cosines.dtype, device=cosines.device) * (_SMALL * n) ** 2
     factor = torch.linalg.cholesky_ex(cosines @ cosines + ridge)[0]
 
