@@ -22,6 +22,9 @@ __all__ = ["MECHANISMS", "explain_missingness"]
 MECHANISMS = ("auto", "mar", "mnar")
 
 _ENOUGH_ROWS = 8192
+_MOST_WORK = (
+    2**25
+)  # rows times columns squared, what a step of a regression costs: fewer rows of wide tables
 _MOST_PASSES = 32  # through the model; with more columns, several are predicted together
 _FEWEST_CELLS = 20  # missing and observed ones, below which nothing is asked
 _MOST_LEVELS = 64  # of a nominal feature; more cannot be told apart by their missing cells
@@ -83,7 +86,8 @@ def explain_missingness(
         A row a feature, see ``HeterogeneousVAEImputer.missingness_``.
     """
     n_missing = (~observed).sum(0).tolist()
-    rows = torch.randperm(len(values), generator=generator)[:_ENOUGH_ROWS].sort().values
+    n_rows = min(_ENOUGH_ROWS, max(512, _MOST_WORK // max(len(features), 1) ** 2))
+    rows = torch.randperm(len(values), generator=generator)[:n_rows].sort().values
     values, observed = values[rows], observed[rows]
     known = observed.numpy()
     scores = [_Score(x[y], f) for x, y, f in zip(values.numpy().T, known.T, features, strict=True)]
