@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from skhvae.assignment import assign_likelihoods
+from skhvae.checkpoint import Checkpoints
 from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine, Recipe
 from skhvae.evaluation import total_error
@@ -113,6 +114,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Where rows of the training table repeat each other, and held-out cells show that it helps, take what
         is missing in a row from one that agrees with it in all that both know. The estimator then
         keeps up to 65,536 rows of the table.
+    checkpoint_dir : path-like or None, default=None
+        Where fit writes, every half a minute, how far it is. The same call on the same table goes on from there if it
+        was broken off, by a crash or Ctrl-C, and ends as if it had not been; the files are deleted when fit has
+        come to its end. They are pickles: use a folder to which nobody else can write.
     device : str, default="auto"
         "auto" takes CUDA when there is one; otherwise any name that torch knows.
     random_state : int, RandomState instance or None, default=None
@@ -208,6 +213,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         keep_empty_features=False,
         mechanism="auto",
         use_repeated_rows=True,
+        checkpoint_dir=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -240,6 +246,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.keep_empty_features = keep_empty_features
         self.mechanism = mechanism
         self.use_repeated_rows = use_repeated_rows
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -304,6 +311,9 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             seed=check_random_state(self.random_state).randint(2**31 - 1),
             report=ProgressLine() if self.verbose else None,
             previous=previous,
+            checkpoints=None
+            if self.checkpoint_dir is None
+            else Checkpoints(self.checkpoint_dir, any_seed=self.random_state is None),
         )
         history = pd.DataFrame(engine.run.history)
         self._engine, self.device_ = engine, device

@@ -48,7 +48,12 @@ ALLOWED = {
     "hiding": (set(), {"torch"}),
     "step": ({"hiding", "models", "moo", "objectives"}, {"torch"}),
     "replay": (set(), {"torch"}),
-    "training": ({"models", "moo", "objectives", "schedule", "step", "replay"}, {"torch"}),
+    "epoch": ({"moo", "step", "replay"}, {"torch"}),
+    "checkpoint": (set(), {"torch", "joblib"}),
+    "training": (
+        {"models", "moo", "objectives", "schedule", "step", "epoch", "checkpoint"},
+        {"torch"},
+    ),
     "engine": (
         {
             "encoding",
@@ -62,6 +67,7 @@ ALLOWED = {
             "missingness",
             "repeats",
             "schedule",
+            "checkpoint",
             "training",
         },
         NUMBERS | {"torch"},
@@ -72,7 +78,7 @@ ALLOWED = {
     ),
     "imputer": (
         {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
-        | {"objectives", "parameters", "presets", "schedule", "progress", "engine"},
+        | {"objectives", "parameters", "presets", "schedule", "progress", "checkpoint", "engine"},
         NUMBERS | {"torch", "sklearn"},
     ),
     "__init__": ({"imputer"}, set()),
