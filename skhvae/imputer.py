@@ -251,7 +251,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
-            With missing cells, or without any.
+            With missing cells, or without any. Of pandas, polars or Arrow, or whatever offers
+            ``__arrow_c_stream__`` or ``__dataframe__``, which takes pyarrow.
         y : ignored
 
         Returns
@@ -377,12 +378,13 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
-            With the columns of the training table.
+            With the columns of the training table, of the same library or another one.
 
         Returns
         -------
         DataFrame or ndarray of shape (n_rows, n_features_out)
-            As `X`, with its dtypes, categories, names and index; ``set_output`` overrides. Columns
+            As `X`, of its library, with its dtypes, categories, names and index (pandas, where `X` was only
+            readable); ``set_output`` overrides. Columns
             without an observed cell in fit are left out unless ``keep_empty_features=True``;
             indicators follow if ``add_indicator=True``.
 

@@ -49,12 +49,16 @@ def as_table(X) -> pd.DataFrame:
             f"Column names must be unique, found {repeated} more than once. "
             "Rename them, e.g. X.columns = [...]."
         )
-    for count, unit in zip(X.shape, ("sample", "feature"), strict=True):
+    _check_size(X.shape)
+    return X
+
+
+def _check_size(shape) -> None:
+    for count, unit in zip(shape, ("sample", "feature"), strict=True):
         if count == 0:
             raise ValueError(
-                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required."
+                f"Found array with 0 {unit}(s) (shape={shape}) while a minimum of 1 is required."
             )
-    return X
 
 
 def _of_array(X) -> pd.DataFrame:
@@ -69,12 +73,13 @@ def _of_array(X) -> pd.DataFrame:
 
 def _of_columns(X) -> pd.DataFrame:
     frame = _wrapped(X)
-    if isinstance(frame, nw.LazyFrame):
+    if isinstance(frame, nw.LazyFrame) and not hasattr(X, "__arrow_c_stream__"):
         raise TypeError(
             f"A {_kind(X)} has no cells before it is computed. Do that first, e.g. X.collect()."
         )
     if not is_native(X):
         frame = _wrapped(_as_arrow(X))
+    _check_size(frame.shape)
     columns = {series.name: _native.read(series) for series in frame.iter_columns()}
     return as_table(pd.DataFrame(columns, index=range(len(frame)), copy=False))
 
@@ -183,7 +188,7 @@ def in_form_of(
             origins.append(None)
             continue
         before, cells = table.iloc[:, kept[i]], missing[:, kept[i]]
-        written = _native.completed(series[kept[i]], before, column, cells, library.column)
+        written = _native.completed(series[kept[i]], before, column, cells)
         columns[name] = written.to_native()
         origins.append(kept[i] if column.dtype == before.dtype else None)
     return library.table(X, columns, origins)

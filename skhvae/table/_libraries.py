@@ -1,4 +1,4 @@
-"""What each library does in its own way: a new column from pandas, and a table of columns."""
+"""What each library does in its own way: levels, a new column from pandas, and a table of columns."""
 
 from __future__ import annotations
 
@@ -17,18 +17,27 @@ __all__ = ["LIBRARIES", "Library"]
 
 @dataclass(frozen=True)
 class Library:
-    """How to make native columns and tables.
+    """How to read and make native columns and tables.
 
     Attributes
     ----------
+    levels : callable (native column) -> (codes, levels, ordered)
+        Of a column of levels: their places in a list, negative where missing.
     column : callable (pandas Series) -> native column
         In the dtype that comes nearest.
     table : callable (X, columns, origins) -> native table
         `columns` are native ones by name, `origins` their places in the native table `X`, or None.
     """
 
+    levels: Callable
     column: Callable
     table: Callable
+
+
+def _arrow_levels(column):
+    column = column.unify_dictionaries()
+    chunks = [chunk.indices.cast("int64").fill_null(-1).to_numpy() for chunk in column.chunks]
+    return np.concatenate(chunks), column.chunk(0).dictionary.to_pylist(), column.type.ordered
 
 
 def _arrow_column(column: pd.Series):
@@ -50,6 +59,17 @@ def _arrow_table(X, columns: dict, origins: list):
         fields.append(field)
     schema = pyarrow.schema(fields, X.schema.metadata)
     return pyarrow.Table.from_arrays([*columns.values()], schema=schema)
+
+
+def _polars_levels(column):
+    import polars
+
+    codes = column.to_physical().cast(polars.Int64).fill_null(-1).to_numpy()
+    if isinstance(column.dtype, polars.Enum):
+        return codes, column.dtype.categories.to_list(), True
+    used = column.drop_nulls().unique(maintain_order=True)  # of all that a Categorical may hold
+    places = pd.Index(used.to_physical().to_numpy())
+    return places.get_indexer(codes), used.to_list(), False
 
 
 def _polars_table(X, columns: dict, origins: list):
@@ -79,9 +99,11 @@ def _polars_column(column: pd.Series):
     if isinstance(dtype, pd.CategoricalDtype) and all(isinstance(c, str) for c in dtype.categories):
         kind = polars.Enum(dtype.categories.tolist()) if dtype.ordered else polars.Categorical
         return polars.Series(values, dtype=kind)
-    beyond = pdt.infer_dtype(cells, skipna=True) == "integer"  # all others are int64 by now
+    dtype = None
+    if pdt.infer_dtype(cells, skipna=True) == "integer":  # too large to be int64 by now
+        dtype = getattr(polars, "Int128", polars.Object)
     try:
-        return polars.Series(values, dtype=polars.Int128 if beyond else None)
+        return polars.Series(values, dtype=dtype)
     except (TypeError, polars.exceptions.PolarsError):  # of several kinds
         return polars.Series(values, dtype=polars.Object)
 
@@ -102,6 +124,6 @@ def _polars_times(column: pd.Series):
 
 
 LIBRARIES = {
-    nw.Implementation.POLARS: Library(_polars_column, _polars_table),
-    nw.Implementation.PYARROW: Library(_arrow_column, _arrow_table),
+    nw.Implementation.POLARS: Library(_polars_levels, _polars_column, _polars_table),
+    nw.Implementation.PYARROW: Library(_arrow_levels, _arrow_column, _arrow_table),
 }

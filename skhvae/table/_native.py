@@ -6,12 +6,14 @@ moved, never converted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from skhvae.table._libraries import LIBRARIES
 from skhvae.table._reading import missing_cells, unsupported
 
 __all__ = ["blanked", "completed", "read"]
@@ -25,21 +27,21 @@ def read(series: nw.Series) -> pd.Series:
     TypeError
         For dtypes that have no imputation here (times of day, lists, structs, ...).
     """
-    kind = type(series.dtype).__name__
+    kind, name = _kind(series), series.name
     if kind in _BARE and series.is_null().all():
-        return pd.Series(index=range(len(series)), name=series.name, dtype=_BARE[kind])
+        return pd.Series(index=range(len(series)), name=name, dtype=_BARE[kind])
     if kind not in _READ:
-        raise TypeError(unsupported(series.name, _dtype(series.to_native())))
-    return pd.Series(_READ[kind](series), name=series.name)
+        raise TypeError(unsupported(name, _dtype(series.to_native())))
+    return pd.Series(_READ[kind](series), name=name)
 
 
 def _integers(series):
-    missing = series.is_null().to_numpy().copy()
+    missing = series.is_null().to_numpy()
     return pd.arrays.IntegerArray(series.fill_null(0).to_numpy(), missing)
 
 
 def _booleans(series):
-    missing = series.is_null().to_numpy().copy()
+    missing = series.is_null().to_numpy()
     return pd.arrays.BooleanArray(series.fill_null(False).to_numpy(), missing)
 
 
@@ -51,14 +53,11 @@ def _text(series):
     return pd.array(series.to_list(), dtype="str")
 
 
-def _categories(series):
-    categories = series.cat.get_categories().drop_nulls().to_list()
-    return pd.Categorical(series.to_list(), categories, ordered=_is_ordered(series))
-
-
-def _is_ordered(series) -> bool:
-    arrow = getattr(series.to_native(), "type", None)
-    return isinstance(series.dtype, nw.Enum) or getattr(arrow, "ordered", False)
+def _levels(series):
+    codes, levels, ordered = LIBRARIES[series.implementation].levels(series.to_native())
+    different = list(dict.fromkeys(level for level in levels if level is not None))
+    places = pd.Index(different, dtype=object).get_indexer(pd.Index([*levels, None], dtype=object))
+    return pd.Categorical.from_codes(places[codes], different, ordered=ordered)
 
 
 def _times(series):
@@ -67,37 +66,47 @@ def _times(series):
     return times if zone is None else times.dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
+def _dates(series):
+    return series.to_numpy().astype("datetime64[D]").astype(object)
+
+
 def _objects(series):
     values = np.empty(len(series), dtype=object)
     values[:] = series.to_list()
     return values
 
 
-# By the names of narwhals' dtypes, some of which its older versions lack.
+# By the names that narwhals has for dtypes, or else the library itself.
 _READ: dict[str, Callable] = {
     **{f"{sign}Int{width}": _integers for sign in ("", "U") for width in (8, 16, 32, 64)},
-    **dict.fromkeys(("Float16", "Float32", "Float64"), _floats),
+    **dict.fromkeys(("Float16", "halffloat", "Float32", "Float64"), _floats),
     "Boolean": _booleans,
     "String": _text,
-    **dict.fromkeys(("Categorical", "Enum"), _categories),
+    **dict.fromkeys(("Categorical", "Enum"), _levels),
     **dict.fromkeys(("Datetime", "Duration"), _times),
-    # pandas has no dtypes of its own for these.
-    **dict.fromkeys(("Date", "Decimal", "Int128", "UInt128", "Binary"), _objects),
+    **dict.fromkeys(("Date", "date64"), _dates),
+    **dict.fromkeys(("Decimal", "decimal32", "decimal64", "decimal256"), _objects),
+    **dict.fromkeys(("Int128", "UInt128", "Binary", "binary", "large_binary"), _objects),
 }
 
-# Without an observed cell these show no Python objects, but still what they would hold.
+# What is read as Python objects, because pandas has no dtype for it, shows none in a column without an
+# observed cell. This dtype is near to it.
 _BARE = {
-    "Date": "datetime64[s]",
-    "Decimal": "float64",
+    **dict.fromkeys(("Date", "date64"), "datetime64[s]"),
+    **dict.fromkeys(("Decimal", "decimal32", "decimal64", "decimal256"), "float64"),
     "Int128": "Int64",
     "UInt128": "UInt64",
-    "Binary": "str",
-    "Unknown": "str",  # the null dtype
+    **dict.fromkeys(("Binary", "binary", "large_binary", "Null", "null"), "str"),
 }
+
+
+def _kind(series: nw.Series) -> str:
+    kind = type(series.dtype).__name__
+    return re.match(r"\w+", str(_dtype(series.to_native())))[0] if kind == "Unknown" else kind
 
 
 def completed(
-    series: nw.Series, before: pd.Series, after: pd.Series, cells: np.ndarray, new: Callable
+    series: nw.Series, before: pd.Series, after: pd.Series, cells: np.ndarray
 ) -> nw.Series:
     """Write the imputed cells into the column; all others, and its dtype, stay as they are.
 
@@ -108,25 +117,21 @@ def completed(
         The column as :func:`read` gave it, and the same with imputed cells.
     cells : bool array of shape (n_rows,)
         Which cells were to be imputed.
-    new : callable
-        Makes a native column of a pandas one.
 
     Returns
     -------
     Series of length n_rows
         Of another dtype only where `after` is: if the column had no observed cell, or lacked levels.
     """
-    imputed = after[cells]
+    new, imputed = LIBRARIES[series.implementation].column, after[cells]
     if missing_cells(imputed).all():
         return series
-    if after.dtype != before.dtype or isinstance(series.dtype, nw.Unknown):
+    if after.dtype != before.dtype or _kind(series) in ("Null", "null"):
         whole = _wrapped(new(after), series.name)
-        levels_alone = {type(whole.dtype), type(series.dtype)} == {nw.Categorical}
+        levels_alone = _kind(whole) == _kind(series) == "Categorical"
         return _like(whole, series) if levels_alone else whole
-    if isinstance(series.dtype, nw.Decimal) or (
-        imputed.dtype == object and series.dtype.is_integer()
-    ):
-        digits = getattr(_dtype(series.to_native()), "scale", 0)
+    digits = getattr(_dtype(series.to_native()), "scale", 0 if series.dtype.is_integer() else None)
+    if imputed.dtype == object and digits is not None:
         imputed = imputed.map(lambda value: round(value, digits))
     own = _movable(series)
     parts = [own, _like(_wrapped(new(imputed), series.name), own)]
