@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from skhvae.assignment import assign_likelihoods
@@ -22,7 +23,7 @@ from skhvae.presets import PRESETS, batch_size
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
 from skhvae.schema import infer_schema
-from skhvae.table import as_table
+from skhvae.table import as_table, in_form_of, is_table
 
 __all__ = ["HeterogeneousVAEImputer"]
 
@@ -257,7 +258,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
-            With missing cells, or without any.
+            With missing cells, or without any. Of pandas, polars or Arrow, or whatever offers
+            ``__arrow_c_stream__`` or ``__dataframe__``, which takes pyarrow.
         y : ignored
 
         Returns
@@ -298,7 +300,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             )
         recipe = self._recipe(*table.shape, previous)
         if previous is None:
-            encoder = self._new_encoder(table, named=isinstance(X, pd.DataFrame))
+            encoder = self._new_encoder(table, named=is_table(X))
         else:
             encoder = previous.encoder
             self._check_architecture(previous.recipe.architecture, recipe.architecture)
@@ -326,6 +328,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.indicator_ = None
         if self.add_indicator:
             indicator = MissingIndicator(features="missing-only", error_on_new=False)
+            indicator.set_output(transform="default")  # whatever is set everywhere
             self.indicator_ = indicator.fit(_as_nan(encoder.missing(table)))
 
     def _new_encoder(self, table: pd.DataFrame, named: bool) -> TableEncoder:
@@ -385,12 +388,13 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
-            With the columns of the training table.
+            With the columns of the training table, of the same library or another one.
 
         Returns
         -------
         DataFrame or ndarray of shape (n_rows, n_features_out)
-            As `X`, with its dtypes, categories, names and index; ``set_output`` overrides. Columns
+            As `X`, of its library, with its dtypes, categories, names and index (pandas, where `X` was only
+            readable); ``set_output`` overrides. Columns
             without an observed cell in fit are left out unless ``keep_empty_features=True``;
             indicators follow if ``add_indicator=True``.
 
@@ -401,22 +405,25 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             feature type, and for infinities.
         """
         check_is_fitted(self)
-        table = self._check_columns(X, as_table(X), reset=False)
+        own = as_table(X)
+        table = self._check_columns(X, own, reset=False)
         completed, missing = self._engine.complete(table, self.keep_empty_features)
         flags = None
         if self.indicator_ is not None:
             flags = self.indicator_.transform(_as_nan(missing))
-        if not isinstance(X, pd.DataFrame):
+        container = _get_output_config("transform", self)["dense"]
+        if container == "default" and not is_table(X):
             array = completed.to_numpy()
             return array if flags is None else np.hstack([array, flags])
-        same = list(X.columns) == self.schema_.names  # others may follow a fit to an array
-        names = X.columns if same else pd.Index(self._names())
+        same = list(own.columns) == self.schema_.names  # others may follow a fit to an array
+        names = own.columns if same else pd.Index(self._names())
         completed.columns = names[self._kept()]
         if flags is not None:
             names = self.indicator_.get_feature_names_out(self._names())
             flags = pd.DataFrame(flags, index=completed.index, columns=names)
             completed = pd.concat([completed, flags], axis=1)
-        return completed
+        kept = np.flatnonzero(self._kept()).tolist()
+        return in_form_of(X, own, completed, missing, kept, container)
 
     def _kept(self) -> list[bool]:
         """Which columns transform returns."""
@@ -478,7 +485,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         table = self._check_columns(X, as_table(X), reset=False)
         complete = None
-        if np.ndim(y) == 2:
+        if is_table(y) or np.ndim(y) == 2:
             complete = self._check_columns(y, as_table(y), reset=False)
             if complete.shape != table.shape:
                 raise ValueError(
@@ -511,9 +518,12 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             if reset:
                 self.n_features_in_ = len(names)
         else:
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            names_of = (
+                table if is_table(X) else X
+            )  # not every library says its names to scikit-learn
+            validate_data(self, names_of, reset=reset, skip_check_array=True)
         # scikit-learn compares names that are all strings; all others are compared here.
-        if not reset and isinstance(X, pd.DataFrame) and False in text:
+        if not reset and is_table(X) and False in text:
             fitted = self.schema_.names
             if names != fitted and (
                 True in text or not all(isinstance(name, str) for name in fitted)
