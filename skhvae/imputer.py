@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from skhvae.assignment import assign_likelihoods
 from skhvae.checkpoint import Checkpoints
+from skhvae.chunks import chunks_of, sample_rows
 from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine, Recipe
 from skhvae.evaluation import total_error
@@ -148,6 +149,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     n_iter_ : int
         Epochs run.
     n_features_in_ : int
+    n_samples_seen_ : int
+        Rows of the training table, of all its chunks.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if all column names are strings.
     indicator_ : MissingIndicator or None
@@ -259,7 +262,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
             With missing cells, or without any. Of pandas, polars or Arrow, or whatever offers
-            ``__arrow_c_stream__`` or ``__dataframe__``, which takes pyarrow.
+            ``__arrow_c_stream__`` or ``__dataframe__``, which takes pyarrow. A table larger than memory can
+            come in chunks: a path of a Parquet, Feather or CSV file or of a folder of them, a list of
+            paths, a dataset of pyarrow, or a list or an iterator of tables. They are read once, and up to
+            2**20 rows, or 2**25 cells, drawn at random from all of them are learned.
         y : ignored
 
         Returns
@@ -293,6 +299,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     def _fit(self, X, previous: Engine | None) -> None:
         check_parameters(self)
         device = resolve_device(self.device)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        chunks = chunks_of(X)
+        if chunks is not None:
+            X, n_rows = sample_rows(chunks, np.random.default_rng(seed))
         table = self._check_columns(X, as_table(X), reset=previous is None)
         if len(table) < 2:
             raise ValueError(
@@ -310,7 +320,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         engine = Engine(encoder, device).fit(
             table,
             recipe,
-            seed=check_random_state(self.random_state).randint(2**31 - 1),
+            seed=seed,
             report=ProgressLine() if self.verbose else None,
             previous=previous,
             checkpoints=None
@@ -319,6 +329,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         )
         history = pd.DataFrame(engine.run.history)
         self._engine, self.device_ = engine, device
+        self.n_samples_seen_ = len(table) if chunks is None else n_rows
         self.schema_, self.feature_types_ = schema, schema.types
         self.history_ = history.set_index("epoch") if len(history) else history
         self.n_iter_ = len(history)

@@ -26,6 +26,7 @@ ALLOWED = {
     "progress": (set(), set()),
     "threads": (set(), {"torch"}),
     "table": (set(), NUMBERS | {"sklearn", "narwhals"} | OPTIONAL),
+    "chunks": ({"table"}, NUMBERS | OPTIONAL),
     "features": (set(), NUMBERS),
     "schema": ({"table", "features"}, NUMBERS),
     "assignment": ({"table", "features", "likelihoods"}, set()),
@@ -79,7 +80,16 @@ ALLOWED = {
     ),
     "imputer": (
         {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
-        | {"objectives", "parameters", "presets", "schedule", "progress", "checkpoint", "engine"},
+        | {
+            "objectives",
+            "parameters",
+            "presets",
+            "schedule",
+            "progress",
+            "checkpoint",
+            "chunks",
+            "engine",
+        },
         NUMBERS | {"torch", "sklearn"},
     ),
     "__init__": ({"imputer"}, set()),
