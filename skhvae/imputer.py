@@ -404,10 +404,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Returns
         -------
         DataFrame or ndarray of shape (n_rows, n_features_out)
-            As `X`, of its library, with its dtypes, categories, names and index (pandas, where `X` was only
-            readable); ``set_output`` overrides. Columns
-            without an observed cell in fit are left out unless ``keep_empty_features=True``;
-            indicators follow if ``add_indicator=True``.
+            As `X`, of its library, with its dtypes, categories, names and index (of pandas, if `X`
+            is neither of polars nor Arrow, nor an array); ``set_output`` overrides. Columns without an
+            observed cell in fit are left out unless ``keep_empty_features=True``; indicators follow
+            if ``add_indicator=True``.
 
         Raises
         ------
@@ -529,10 +529,9 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             if reset:
                 self.n_features_in_ = len(names)
         else:
-            names_of = (
-                table if is_table(X) else X
-            )  # not every library says its names to scikit-learn
-            validate_data(self, names_of, reset=reset, skip_check_array=True)
+            # Not every library tells scikit-learn its names.
+            named = table if is_table(X) else X
+            validate_data(self, named, reset=reset, skip_check_array=True)
         # scikit-learn compares names that are all strings; all others are compared here.
         if not reset and is_table(X) and False in text:
             fitted = self.schema_.names

@@ -446,6 +446,8 @@ def test_polars_output_of_every_kind_of_pandas_column(name):
         assert column.to_list() == expected.tolist()
     if COLUMNS[name].storage == "ordered category" and column.dtype == pl.Enum:
         assert column.dtype.categories.to_list() == expected.cat.categories.tolist()
+    if "of integers" in name:
+        assert column.dtype == pl.Int64
     no_dtype = {"objects: mixed", "objects: tuple", "ordered category of intervals"}
     assert (column.dtype == pl.Object) == (name in no_dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -99,13 +100,13 @@ def _polars_column(column: pd.Series):
     if isinstance(dtype, pd.CategoricalDtype) and all(isinstance(c, str) for c in dtype.categories):
         kind = polars.Enum(dtype.categories.tolist()) if dtype.ordered else polars.Categorical
         return polars.Series(values, dtype=kind)
-    dtype = None
-    if pdt.infer_dtype(cells, skipna=True) == "integer":  # too large to be int64 by now
-        dtype = getattr(polars, "Int128", polars.Object)
-    try:
-        return polars.Series(values, dtype=dtype)
-    except (TypeError, polars.exceptions.PolarsError):  # of several kinds
-        return polars.Series(values, dtype=polars.Object)
+    kinds = [None]  # what polars infers
+    if pdt.infer_dtype(cells, skipna=True) == "integer" and hasattr(polars, "Int128"):
+        kinds.append(polars.Int128)
+    for kind in kinds:
+        with contextlib.suppress(TypeError, polars.exceptions.PolarsError):
+            return polars.Series(values, dtype=kind)
+    return polars.Series(values, dtype=polars.Object)  # of several kinds
 
 
 def _polars_times(column: pd.Series):
