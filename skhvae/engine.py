@@ -182,7 +182,11 @@ class Engine:
     def _new_model(self, values, observed, generator) -> VAE:
         recipe = self.recipe
         return recipe.model(
-            [(group.likelihood, len(group.features)) for group in self.encoder.groups],
+            # Copies, since those of the encoder stay on the host.
+            [
+                (copy.deepcopy(group.likelihood), len(group.features))
+                for group in self.encoder.groups
+            ],
             values,
             observed,
             self.encoder.n_symbols(),
