@@ -223,7 +223,11 @@ class Engine:
     def _new_model(self, values, observed, generator) -> VAE:
         recipe = self.recipe
         return recipe.model(
-            [(group.likelihood, len(group.features)) for group in self.encoder.groups],
+            # Copies, since those of the encoder stay on the host.
+            [
+                (copy.deepcopy(group.likelihood), len(group.features))
+                for group in self.encoder.groups
+            ],
             values,
             observed,
             self.encoder.n_symbols(),
@@ -233,6 +237,23 @@ class Engine:
             generator,
             recipe.n_members,
         )
+
+    def restore_model(self, weights: dict[str, torch.Tensor]) -> None:
+        """Make the model of this recipe and encoder anew, with the weights of another one like it.
+
+        Parameters
+        ----------
+        weights : dict of str to Tensor
+            Its ``state_dict()``.
+        """
+        shape = (
+            1,
+            len(self.encoder.features),
+        )  # what was learned from the table is among the weights
+        table = torch.zeros(shape), torch.ones(shape, dtype=torch.bool)
+        model = self._new_model(*table, torch.Generator())
+        model.load_state_dict(weights, assign=True)
+        self.model = model.to(self.device).eval()
 
     def _take_over(self, previous: Engine | None) -> None:
         """Copies of what a previous engine has learned."""

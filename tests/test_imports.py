@@ -23,6 +23,7 @@ OPTIONAL = {"polars", "pyarrow"}
 ALLOWED = {
     "likelihoods": (set(), {"torch", "numpy", "scipy"}),
     "moo": (set(), {"torch", "numpy", "scipy"}),
+    "_version": (set(), set()),
     "progress": (set(), set()),
     "threads": (set(), {"torch"}),
     "table": (set(), NUMBERS | {"sklearn", "narwhals"} | OPTIONAL),
@@ -92,7 +93,21 @@ ALLOWED = {
         },
         NUMBERS | {"torch", "sklearn"},
     ),
-    "__init__": ({"imputer"}, set()),
+    "persistence": (
+        {"_version", "table", "features", "likelihoods", "moo", "models", "objectives", "schedule"}
+        | {
+            "codecs",
+            "encoding",
+            "selection",
+            "repeats",
+            "training",
+            "engine",
+            "parameters",
+            "imputer",
+        },
+        NUMBERS | {"torch", "sklearn", "safetensors", "pyarrow"},
+    ),
+    "__init__": ({"_version", "imputer", "persistence"}, set()),
 }
 
 
@@ -213,6 +228,8 @@ def test_the_front_door():
     )
     assert (process.stdout, process.stderr) == ("skhvae.imputer\n", "")
     assert skhvae.__version__ == version("skhvae")
-    assert {"HeterogeneousVAEImputer", "__version__"} <= set(dir(skhvae))
+    assert {"HeterogeneousVAEImputer", "__version__", "load", "save"} <= set(dir(skhvae))
+    for name in ("load", "save"):
+        assert getattr(skhvae, name).__module__ == "skhvae.persistence"
     with pytest.raises(AttributeError, match="no attribute 'Imputer'"):
         skhvae.Imputer  # noqa: B018
