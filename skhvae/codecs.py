@@ -36,6 +36,8 @@ class NumericCodec:
     likelihood : Likelihood
     values : float array of shape (n_rows,)
         The training column, NaN where missing.
+    weights : float array of shape (n_rows,) or None
+        What each row counts; None if all are equal.
 
     Attributes
     ----------
@@ -47,9 +49,16 @@ class NumericCodec:
 
     n_levels = 0
 
-    def __init__(self, feature: Feature, likelihood: Likelihood, values: np.ndarray):
+    def __init__(
+        self,
+        feature: Feature,
+        likelihood: Likelihood,
+        values: np.ndarray,
+        weights: np.ndarray | None = None,
+    ):
         self.feature = feature
-        known = values[~np.isnan(values)]
+        # Sorted, so that not even the rounding of sums depends on the order of the rows.
+        known, weights = _sorted_known(values, weights)
         negative, fraction = (
             bool(likelihood.support.check(torch.tensor(value))) for value in (-0.5, 0.5)
         )
@@ -61,8 +70,10 @@ class NumericCodec:
         known = self._relative(known)
         self._fence = _fence(known)
         known = known.clip(*self._fence)
-        self._shift = known.mean() if negative else 0.0
-        self._scale = (known.std() or 1.0) if negative or fraction else 1.0
+        mean = np.average(known, weights=weights)
+        deviation = np.sqrt(np.average((known - mean) ** 2, weights=weights))
+        self._shift = mean if negative else 0.0
+        self._scale = (deviation or 1.0) if negative or fraction else 1.0
         self.filler = (np.quantile(known, 0.5, method="lower") - self._shift) / self._scale
         self.scale = self._scale * self._unit
 
@@ -100,6 +111,15 @@ class NumericCodec:
         feature = self.feature
         values, bounds = self.to_data(estimates), (feature.low, feature.high)
         return tables.fill(column, cells, values, bounds, feature.example)
+
+
+def _sorted_known(values: np.ndarray, weights: np.ndarray | None):
+    """The values that are not NaN, in order, and their weights."""
+    known = ~np.isnan(values)
+    if weights is None:
+        return np.sort(values[known]), None
+    order = np.lexsort((weights[known], values[known]))
+    return values[known][order], weights[known][order]
 
 
 def _fence(known: np.ndarray) -> tuple[float, float]:

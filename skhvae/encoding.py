@@ -86,8 +86,16 @@ class TableEncoder:
         self._position = {feature.name: i for i, feature in enumerate(self.features)}
         self._codecs: dict = {}
 
-    def fit_encode(self, table: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
-        """Learn scales from `table`, prepare the groups' likelihoods, and encode it.
+    def fit_encode(
+        self, table: pd.DataFrame, weights: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn scales from `table`, and encode it; :meth:`prepare` is to follow.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_rows, n_columns)
+        weights : ndarray of shape (n_rows,) or None
+            What each row counts; None if all are equal.
 
         Returns
         -------
@@ -103,18 +111,28 @@ class TableEncoder:
                 self._codecs[feature.name] = LevelCodec(feature)
                 continue
             numbers = tables.numbers(column, tables.missing_cells(column, self.missing_values))
-            self._codecs[feature.name] = NumericCodec(feature, families[feature.name], numbers)
+            self._codecs[feature.name] = NumericCodec(
+                feature, families[feature.name], numbers, weights
+            )
         values, observed = self.encode(table)
-        start = 0
-        for group in self.groups:
-            stop = start + len(group.features)
-            own = slice(start, stop)
+        for group, own in self._packed_groups():
             self._check_support(group, values[:, own], observed[:, own], table)
+        return values, observed
+
+    def prepare(self, values: torch.Tensor, observed: torch.Tensor) -> None:
+        """Prepare the groups' likelihoods for training on encoded rows, in whatever order."""
+        for group, own in self._packed_groups():
             group.likelihood = group.likelihood.prepared(
                 values[:, own], observed[:, own], self.n_levels()[own]
             )
+
+    def _packed_groups(self):
+        """The groups, and where each stands in packed order."""
+        start = 0
+        for group in self.groups:
+            stop = start + len(group.features)
+            yield group, slice(start, stop)
             start = stop
-        return values, observed
 
     def _check_support(self, group: FeatureGroup, values, observed, table) -> None:
         support = group.likelihood.support

@@ -18,18 +18,21 @@ from skhvae.encoding import TableEncoder
 from skhvae.evaluation import imputation_errors
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
 from skhvae.inference import (
+    chunk_size,
     impute_rows,
     latent_means,
     log_predictive,
 )
+from skhvae.memory import in_blocks
 from skhvae.missingness import explain_missingness
 from skhvae.models import VAE
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.objectives import Objective
 from skhvae.repeats import RepeatedRows, repetitions_that_pay
+from skhvae.rows import by_content, drawn
 from skhvae.schedule import TrainingPlan
 from skhvae.selection import SelectionModel
-from skhvae.training import TrainingRun, finish, train
+from skhvae.training import NOBODY, TrainingRun, Watcher, finish, train
 
 __all__ = ["Engine", "Recipe"]
 
@@ -111,21 +114,25 @@ class Engine:
         report=None,
         previous: Engine | None = None,
         checkpoints: Checkpoints | None = None,
+        weights: np.ndarray | None = None,
+        watcher: Watcher = NOBODY,
     ) -> Engine:
         """Learn the observed cells of `table`; some are held out to stop in time.
 
-        With a `previous` engine of the same encoder, training goes on from its model, and from what
-        its strategies remember if they are those of `recipe`. With `checkpoints`, it goes on from where
-        the same call was broken off.
+        In what order the rows stand does not matter. With `weights` (n_rows,), of mean 1, each row counts
+        what they say: in the scales, in the batches and in the held-out errors. With a `previous` engine
+        of the same encoder, training goes on from its model, and from what its strategies remember
+        if they are those of `recipe`. With `checkpoints`, it goes on from where the same call was broken off.
         """
-        values, observed = self._encode(table, recipe, previous)
+        values, observed, order = self._encode(table, recipe, previous, weights)
+        counts = None if weights is None else torch.from_numpy(weights[order])
         features = self.encoder.features
         if not features or not observed.any():
             self._take_over(previous)
             return self
         stages = {"training": None, "last-stretch": None}
         if checkpoints is not None:
-            seed = checkpoints.begin(self._call(values, observed, recipe, previous), seed)
+            seed = checkpoints.begin(self._call(values, observed, weights, recipe, previous), seed)
             stages = {stage: checkpoints.of(stage) for stage in stages}
         host, generator = self._generators(seed)
         held = hold_out(observed, recipe.validation_fraction, recipe.n_members, host)
@@ -139,11 +146,12 @@ class Engine:
             generator=generator,
             names=_distinct_names(features),
             report=report,
+            watcher=watcher,
         )
-        judge = self._judge(values, shown, held, host) if held.any() else None
+        judge = self._judge(values, shown, held, counts, host) if held.any() else None
         self.run = train(
             self.model,
-            *self._useful(values, shown),
+            *self._useful(values, shown, counts),
             held_out_errors=judge,
             checkpoint=stages["training"],
             **loop,
@@ -158,12 +166,14 @@ class Engine:
                 self._points,
                 self._by_median,
             )
-            in_table = table[: len(cells)], self.encoder.in_table_order(cells)
-            self.held_out_errors = self._errors_of(estimates, in_table[0], *in_table)
+            rows = order[: len(cells)]
+            truth, hidden = table.iloc[rows], self.encoder.in_table_order(cells)
+            own = None if weights is None else weights[rows]
+            self.held_out_errors = self._errors_of(estimates, truth, truth, hidden, own)
             if not self.run.interrupted:
                 finish(
                     self.model,
-                    *self._useful(values, observed),
+                    *self._useful(values, observed, counts),
                     run=self.run,
                     checkpoint=stages["last-stretch"],
                     **loop,
@@ -183,23 +193,39 @@ class Engine:
             checkpoints.remove()
         return self
 
-    def _call(self, values, observed, recipe: Recipe, previous: Engine | None) -> tuple:
+    def with_model(self, model: VAE, history: list[dict]) -> Engine:
+        """A copy as it would be if training had ended with this model, and nothing were asked of it yet."""
+        twin = copy.copy(self)
+        twin.model, twin.run = model, TrainingRun(list(history))
+        twin.impartiality = self.impartiality.to(self.device)
+        twin.impartiality.lend(None)
+        return twin
+
+    def _call(self, values, observed, weights, recipe: Recipe, previous: Engine | None) -> tuple:
         """All that decides what fit computes, beside the seed."""
-        weights = previous and previous.model and previous.model.state_dict()
-        before = weights and {name: tensor.cpu().numpy() for name, tensor in weights.items()}
-        table = values.numpy(), observed.numpy(), repr(self.encoder.schema)
+        learned = previous and previous.model and previous.model.state_dict()
+        before = learned and {name: tensor.cpu().numpy() for name, tensor in learned.items()}
+        table = values.numpy(), observed.numpy(), weights, repr(self.encoder.schema)
         return table, recipe, before, str(self.device), torch.__version__
 
-    def _encode(self, table, recipe: Recipe, previous: Engine | None):
-        encode = self.encoder.encode if previous else self.encoder.fit_encode
-        values, observed = encode(table)
+    def _encode(self, table, recipe: Recipe, previous: Engine | None, weights=None):
+        """Values and observed cells, and the order of rows in which they stand."""
+        if previous is None:
+            values, observed = self.encoder.fit_encode(table, weights)
+        else:
+            values, observed = self.encoder.encode(table)
+        order = by_content(values, observed, weights)
+        values = torch.from_numpy(values.numpy()[order])
+        observed = torch.from_numpy(observed.numpy()[order])
+        if previous is None:
+            self.encoder.prepare(values, observed)
         self.recipe = recipe
         self._latent_dim = recipe.n_members * recipe.latent_dim
         self._by_median = torch.tensor(
             [feature.type.estimate == "median" for feature in self.encoder.features],
             device=self.device,
         )
-        return values, observed
+        return values, observed, order
 
     def _generators(self, seed: int) -> tuple[torch.Generator, torch.Generator]:
         """On the host and on the device, one and the same if these are."""
@@ -266,15 +292,18 @@ class Engine:
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
-    def _useful(self, values, observed):
-        """The rows with something to learn from, on the device."""
+    def _useful(self, values, observed, weights):
+        """The rows with something to learn from, and what each counts, on the device."""
         rows = observed.any(-1).view(-1, len(values)).any(0)
         if not rows.all():
             values, observed = values[rows], observed[..., rows, :]
-        return values.to(self.device), observed.to(self.device)
+            weights = None if weights is None else weights[rows]
+        weights = None if weights is None else weights.to(self.device)
+        return values.to(self.device), observed.to(self.device), weights
 
-    def _judge(self, values, shown, held, generator):
-        rows = torch.randperm(len(values), generator=generator)[:_MOST_HELD_OUT_ROWS]
+    def _judge(self, values, shown, held, weights, generator):
+        n_rows = min(len(values), _MOST_HELD_OUT_ROWS)
+        rows = drawn(weights, len(values), n_rows, generator)
         cells = HeldOutCells(
             values[rows].to(self.device),
             shown[..., rows, :].to(self.device),
@@ -289,7 +318,8 @@ class Engine:
         return torch.tensor([feature.type.finite for feature in self.encoder.features])
 
     def _impute(self, values, visible, rows: np.ndarray, missing: bool) -> None:
-        """Put point estimates into the chosen rows of `values`, block by block, in place.
+        """Put point estimates into the chosen rows of `values`, block by block, in place; blocks get smaller
+        where memory does not suffice, which changes nothing unless not even one chunk fits.
 
         Cells that are `missing` can be another population than the observed ones, and known to a
         repetition of the row; those that are only hidden, to measure, are neither: nothing has selected
@@ -299,15 +329,25 @@ class Engine:
             return
         selection = self.selection if missing else None
         rows = torch.from_numpy(rows.nonzero()[0])
-        for start in range(0, len(rows), _BLOCK):
-            some = rows[start : start + _BLOCK]
+        usual = chunk_size(self.model, len(self._points) * self.model.n_members)
+
+        def impute(block: slice, size: int) -> None:
+            some = rows[block]
             estimates = impute_rows(
-                self.model, values[some], visible[some], self._points, self._by_median, selection
+                self.model,
+                values[some],
+                visible[some],
+                self._points,
+                self._by_median,
+                selection,
+                min(size, usual),
             )
             if missing and self.repeats is not None:
                 known = self.repeats.look_up(values[some], visible[some])
                 estimates = torch.where(known.isnan(), estimates, known)
             values[some] = estimates
+
+        in_blocks(impute, len(rows), _BLOCK)
 
     def complete(self, table: pd.DataFrame, keep_empty: bool) -> tuple[pd.DataFrame, np.ndarray]:
         """The completed table, and which cells (n_rows, n_columns) were missing."""
@@ -316,28 +356,31 @@ class Engine:
         self._impute(values, observed, missing.any(axis=1), missing=True)
         return self.encoder.decode(values.numpy(), table, missing, keep_empty), missing
 
-    def errors(self, table: pd.DataFrame, complete: pd.DataFrame | None) -> pd.DataFrame:
+    def errors(
+        self, table: pd.DataFrame, complete: pd.DataFrame | None, weights: np.ndarray | None = None
+    ) -> pd.DataFrame:
         """Errors of the missing cells of `table` that `complete` knows; without it, of a tenth of the
-        observed cells, the same in every call."""
+        observed cells, the same in every call. Each row counts what its weight says."""
         values, observed = self.encoder.encode(table)
         if complete is None:
             hidden = some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
             cells = self.encoder.in_table_order(hidden)
-            return self._errors(table, table, values, observed & ~hidden, cells, missing=False)
+            visible = observed & ~hidden
+            return self._errors(table, table, values, visible, cells, weights, missing=False)
         hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
-        return self._errors(table, complete, values, observed, hidden, missing=True)
+        return self._errors(table, complete, values, observed, hidden, weights, missing=True)
 
-    def _errors(self, table, complete, values, visible, hidden, missing) -> pd.DataFrame:
+    def _errors(self, table, complete, values, visible, hidden, weights, missing) -> pd.DataFrame:
         """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
         estimates = values.clone()
         self._impute(estimates, visible, hidden.any(axis=1), missing)
-        return self._errors_of(estimates, table, complete, hidden)
+        return self._errors_of(estimates, table, complete, hidden, weights)
 
-    def _errors_of(self, estimates, table, complete, hidden) -> pd.DataFrame:
+    def _errors_of(self, estimates, table, complete, hidden, weights) -> pd.DataFrame:
         imputed = self.encoder.decode(estimates.numpy(), table, hidden, keep_empty=True)
         if not pd.isna(self.encoder.missing_values):  # to the metrics, the marker is no value
             complete = complete.mask(self.encoder.missing(complete))
-        return imputation_errors(complete, imputed, hidden, self.encoder.schema)
+        return imputation_errors(complete, imputed, hidden, self.encoder.schema, weights)
 
     def log_likelihood(self, table: pd.DataFrame, complete: pd.DataFrame) -> pd.Series:
         """Mean log predictive density, by feature, of the missing cells of `table` that `complete`

@@ -12,6 +12,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from skhvae.assignment import assign_likelihoods
+from skhvae.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skhvae.checkpoint import Checkpoints
 from skhvae.chunks import chunks_of, one_table, sample_rows
 from skhvae.encoding import TableEncoder
@@ -25,11 +26,12 @@ from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
 from skhvae.schema import infer_schema
 from skhvae.table import as_table, in_form_of, is_table
+from skhvae.weights import check_weights, repetitions
 
 __all__ = ["HeterogeneousVAEImputer"]
 
 
-class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
+class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     """Impute a table of mixed types with a heterogeneous VAE and impartial gradients.
 
     Feature types are inferred from the DataFrame's dtypes; every type has a likelihood of its own;
@@ -164,7 +166,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     Notes
     -----
     An epoch costs O(n_rows * (n_features + number of levels)). A row's imputation depends on that
-    row alone, not on what stands beside it. Observed cells are never changed.
+    row alone, not on what stands beside it, and what fit learns does not depend on the order of the rows.
+    Observed cells are never changed.
+
+    From scikit-learn 1.9 on, ``set_callbacks`` takes its callbacks; epochs are the subtasks of fit.
 
     References
     ----------
@@ -255,7 +260,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Infer the feature types of `X` and train on its observed cells.
 
         Parameters
@@ -267,6 +272,12 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             paths, a dataset of pyarrow, or a list or an iterator of tables. They are read once, and up to
             2**20 rows, or 2**25 cells, drawn at random from all of them are learned.
         y : ignored
+            Callbacks alone are given it.
+        sample_weight : array-like of shape (n_rows,) or None, default=None
+            What each row counts. Whole numbers are counts: fit does what it does for a table in which the
+            row stands so many times, as long as that table has at most 65,536 rows, or not more than
+            `X`. Otherwise a row is trained on as often as its share of the weights says. Rows of weight 0
+            are as good as absent.
 
         Returns
         -------
@@ -277,11 +288,19 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         ------
         ValueError, TypeError
             Before training starts: for parameters out of range, for columns that have no feature
-            type or do not fit the declared one, for infinities, for fewer than two rows.
+            type or do not fit the declared one, for infinities, for fewer than two rows, for weights that
+            are negative, not finite, all zero, or not one a row.
         FloatingPointError
             If training diverges.
         """
-        # Everything is learned on a stand-in, so that a failed fit leaves this object as it was.
+        fitted = self._fitted(X, y, sample_weight)
+        vars(self).clear()
+        vars(self).update(vars(fitted))
+        return self
+
+    @with_callbacks
+    def _fitted(self, X, y, sample_weight) -> HeterogeneousVAEImputer:
+        """A stand-in that has learned everything, so that a failed fit leaves this object as it was."""
         fitted = object.__new__(type(self))
         previous = getattr(self, "_engine", None) if self.warm_start else None
         vars(fitted).update(
@@ -291,19 +310,25 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
                 if previous or k.startswith("_") or not k.endswith("_")
             }
         )
-        fitted._fit(X, previous)
-        vars(self).clear()
-        vars(self).update(vars(fitted))
-        return self
+        task = FitTask(self, X, y, sample_weight)
+        fitted._fit(X, sample_weight, previous, task)
+        task.close(vars(fitted))
+        return fitted
 
-    def _fit(self, X, previous: Engine | None) -> None:
+    def _fit(self, X, sample_weight, previous: Engine | None, task: FitTask) -> None:
         check_parameters(self)
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        chunks = chunks_of(X)
+        chunks, weights = chunks_of(X), None
         if chunks is not None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight needs a table in one piece, found chunks.")
             X, n_rows = sample_rows(chunks, np.random.default_rng(seed))
         table = self._check_columns(X, as_table(X), reset=previous is None)
+        self.n_samples_seen_ = len(table) if chunks is None else n_rows
+        if sample_weight is not None:
+            rows, weights = repetitions(check_weights(sample_weight, len(table)))
+            table = table.iloc[rows]
         if len(table) < 2:
             raise ValueError(
                 f"At least 2 rows are needed to learn from, found n_samples = {len(table)}."
@@ -314,33 +339,30 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         else:
             encoder = previous.encoder
             self._check_architecture(previous.recipe.architecture, recipe.architecture)
-        schema = encoder.schema
         if self.verbose:
-            print(schema)
-        engine = Engine(encoder, device).fit(
-            table,
-            recipe,
-            seed=seed,
-            report=ProgressLine() if self.verbose else None,
-            previous=previous,
-            checkpoints=None
-            if self.checkpoint_dir is None
-            else Checkpoints(self.checkpoint_dir, any_seed=self.random_state is None),
-        )
-        history = pd.DataFrame(engine.run.history)
-        self._engine, self.device_ = engine, device
-        self.n_samples_seen_ = len(table) if chunks is None else n_rows
-        self.schema_, self.feature_types_ = schema, schema.types
-        self.history_ = history.set_index("epoch") if len(history) else history
-        self.n_iter_ = len(history)
-        self.feature_errors_ = engine.held_out_errors
-        self.gradient_conflict_ = engine.conflict()
-        self.missingness_ = engine.missingness
+            print(encoder.schema)
         self.indicator_ = None
         if self.add_indicator:
             indicator = MissingIndicator(features="missing-only", error_on_new=False)
             indicator.set_output(transform="default")  # whatever is set everywhere
             self.indicator_ = indicator.fit(_as_nan(encoder.missing(table)))
+        engine = Engine(encoder, device)
+        task.attributes = lambda model, history: (
+            vars(self) | _learned(engine.with_model(model, history))
+        )
+        engine.fit(
+            table,
+            recipe,
+            seed=seed,
+            report=ProgressLine() if self.verbose else None,
+            previous=previous,
+            weights=weights,
+            watcher=task,
+            checkpoints=None
+            if self.checkpoint_dir is None
+            else Checkpoints(self.checkpoint_dir, any_seed=self.random_state is None),
+        )
+        vars(self).update(_learned(engine))
 
     def _new_encoder(self, table: pd.DataFrame, named: bool) -> TableEncoder:
         schema = infer_schema(table, self.feature_types, self.missing_values, whole_numbers=named)
@@ -479,7 +501,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         table = self._check_columns(X, one_table(X), reset=False)
         return self._engine.latent(table)
 
-    def score(self, X, y=None) -> float:
+    def score(self, X, y=None, sample_weight=None) -> float:
         """Minus the mean error of the features: greater is better.
 
         Parameters
@@ -489,21 +511,24 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             The complete table. Without it, or with the target of a Pipeline (one dimension), a
             tenth of the observed cells of `X` is hidden, the same ones in every call, and must be
             recovered.
+        sample_weight : array-like of shape (n_rows,) or None, default=None
+            What each row counts in the errors.
 
         Returns
         -------
         float
             Minus the mean over features of :meth:`score_features`' errors.
         """
-        return -total_error(self.score_features(X, y))
+        return -total_error(self.score_features(X, y, sample_weight))
 
-    def score_features(self, X, y=None) -> pd.DataFrame:
+    def score_features(self, X, y=None, sample_weight=None) -> pd.DataFrame:
         """Error of every feature, beside that of mean and mode on the same cells.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
         y : DataFrame or array-like of shape (n_rows, n_features), optional
+        sample_weight : array-like of shape (n_rows,) or None, default=None
             As in :meth:`score`.
 
         Returns
@@ -520,7 +545,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
                 raise ValueError(
                     f"y must be the complete table of X's shape {table.shape}, found {complete.shape}."
                 )
-        return self._engine.errors(table, complete)
+        return self._engine.errors(table, complete, sample_weight)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names of the columns that :meth:`transform` returns.
@@ -587,6 +612,22 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _learned(engine: Engine) -> dict:
+    """What a trained engine makes of the estimator, by attribute."""
+    schema, history = engine.encoder.schema, pd.DataFrame(engine.run.history)
+    return {
+        "_engine": engine,
+        "device_": engine.device,
+        "schema_": schema,
+        "feature_types_": schema.types,
+        "history_": history.set_index("epoch") if len(history) else history,
+        "n_iter_": len(history),
+        "feature_errors_": engine.held_out_errors,
+        "gradient_conflict_": engine.conflict(),
+        "missingness_": engine.missingness,
+    }
 
 
 def _as_nan(missing: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from skhvae.selection import SelectionModel
 from skhvae.threads import side_by_side
 
 __all__ = [
+    "chunk_size",
     "impute_rows",
     "latent_means",
     "log_predictive",
@@ -111,7 +112,7 @@ def predictive(
         lengths[:] = [part.shape[-1] for part in parts]
         return torch.cat(parts, dim=-1)
 
-    size = _chunk_size(model, len(points) * model.n_members)
+    size = chunk_size(model, len(points) * model.n_members)
     found = _by_rows(distributions, model, size, values, visible)
     return [part.unbind(1) for part in found.split(lengths, dim=-1)]
 
@@ -147,7 +148,7 @@ def impute_rows(
     def estimate(values, visible):
         return point_estimates(model, values, visible, points, by_median, selection)
 
-    size = rows_at_once or _chunk_size(model, len(points) * model.n_members)
+    size = rows_at_once or chunk_size(model, len(points) * model.n_members)
     return _by_rows(estimate, model, size, values, visible).to(values.dtype)
 
 
@@ -175,7 +176,7 @@ def own_estimates(
         predictions = _predictions(model, values, visible.movedim(0, -2), points)
         return estimates(model.heads.families, predictions, by_median).movedim(-2, 0)
 
-    size = _chunk_size(model, len(points) * model.n_members)
+    size = chunk_size(model, len(points) * model.n_members)
     by_rows = _by_rows(estimate, model, size, values, visible.movedim(-2, 0))
     return by_rows.movedim(0, -2).to(values.dtype)
 
@@ -213,8 +214,8 @@ def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: T
     return torch.cat(side_by_side(run, starts))
 
 
-def _chunk_size(model: VAE, n_points: int) -> int:
-    """Rows a chunk, a power of two."""
+def chunk_size(model: VAE, n_points: int) -> int:
+    """Rows a chunk, a power of two, with so many points of the posterior each."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     most = _MOST_OUTPUTS // model.heads.layout.n_parameters
     rows = min(most, _CHUNK if on_cpu else _CHUNK_OF_DEVICE) // n_points
@@ -256,7 +257,7 @@ def log_predictive(
         of_points = model.heads.log_prob(predictions, values).flatten(0, -3)
         return of_points.logsumexp(0) - math.log(len(of_points))
 
-    size = rows_at_once or _chunk_size(model, len(points) * model.n_members)
+    size = rows_at_once or chunk_size(model, len(points) * model.n_members)
     return _by_rows(density, model, size, values, visible)
 
 
@@ -270,5 +271,5 @@ def latent_means(model: VAE, values: Tensor, visible: Tensor) -> Tensor:
         means = model.encode(values, visible).mean
         return torch.cat(means.view(model.n_members, *means.shape[-2:]).unbind(), dim=-1)
 
-    size = _chunk_size(model, model.n_members)
+    size = chunk_size(model, model.n_members)
     return _by_rows(mean, model, size, values, visible).double()

@@ -16,6 +16,7 @@ from skhvae.hiding import hidden_share, hide_at_random, show_as_missing
 from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality
 from skhvae.objectives import Loss, Objective
+from skhvae.rows import drawn
 
 __all__ = ["Averaged", "Step", "Tally"]
 
@@ -95,6 +96,8 @@ class Step:
         On the model's device.
     observed : bool Tensor of shape (..., n_rows, n_features)
         With the members' axis in front, if they are to learn from different cells.
+    weights : float64 Tensor of shape (n_rows,) or None
+        How often each row is in the batches, beside others; None if all are equal.
     objective : Objective
     impartiality : Impartiality
     batch_size : int
@@ -116,6 +119,7 @@ class Step:
         model: VAE,
         values: Tensor,
         observed: Tensor,
+        weights: Tensor | None = None,
         *,
         objective: Objective,
         impartiality: Impartiality,
@@ -125,6 +129,7 @@ class Step:
         averaged: Averaged | None = None,
     ):
         self.model, self.values, self.observed = model, values, observed
+        self._weights = weights
         self.objective, self.impartiality = objective, impartiality
         self.generator, self.averaged = generator, averaged
         self.recordable = impartiality.recordable
@@ -145,11 +150,12 @@ class Step:
         )
 
     def shuffled(self) -> Tensor:
-        """Rows in a new order, each member's its own, (n_steps, ..., batch_size): whole batches."""
-        n_rows, device = len(self.values), self.values.device
+        """Rows in a new order, each member's its own, (n_steps, ..., batch_size): whole batches, of as many rows
+        as there are, each as often as its weight says."""
+        n_rows = len(self.values)
         n_used = n_rows - n_rows % self._batch_size
         orders = [
-            torch.randperm(n_rows, generator=self.generator, device=device)[:n_used]
+            drawn(self._weights, n_rows, n_rows, self.generator)[:n_used]
             for _ in range(self.model.n_members)
         ]
         return torch.stack(orders).view(*self._lead, -1, self._batch_size).movedim(-2, 0)

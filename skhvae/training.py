@@ -19,7 +19,7 @@ from skhvae.objectives import Objective
 from skhvae.schedule import Schedule, TrainingPlan
 from skhvae.step import Averaged, Step
 
-__all__ = ["TrainingRun", "finish", "train"]
+__all__ = ["NOBODY", "TrainingRun", "Watcher", "finish", "train"]
 
 # Held-out errors are noisy: epochs are compared by a moving average with this memory, so that the best
 # is not merely the luckiest.
@@ -35,7 +35,7 @@ class TrainingRun:
     history : list of dict
         One record an epoch.
     interrupted : bool
-        Whether Ctrl-C ended it.
+        Whether Ctrl-C or its watcher ended it.
     """
 
     history: list[dict] = field(default_factory=list)
@@ -47,6 +47,28 @@ class TrainingRun:
         self.history.append(record)
         if report is not None:
             report(record, n_epochs)
+
+
+class Watcher:
+    """Looks on while a model is trained, and may end it. This one does neither."""
+
+    def begin(self, n_epochs: int) -> None:
+        """An epoch begins, of as many in all at most."""
+
+    def end(self, model: Callable[[], VAE], history: list[dict]) -> bool:
+        """An epoch has ended; whether training is to stop.
+
+        Parameters
+        ----------
+        model : callable
+            Returns the model that would be left then, which nobody changes any more.
+        history : list of dict
+            One record an epoch, so far.
+        """
+        return False
+
+
+NOBODY = Watcher()
 
 
 @dataclass
@@ -109,6 +131,7 @@ def train(
     model: VAE,
     values: Tensor,
     observed: Tensor,
+    weights: Tensor | None = None,
     *,
     objective: Objective,
     impartiality: Impartiality,
@@ -118,13 +141,14 @@ def train(
     names: list[str],
     report: Callable[[dict, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    watcher: Watcher = NOBODY,
 ) -> TrainingRun:
     """Train `model` in place; it ends with the best weights.
 
     Parameters
     ----------
     model : VAE
-    values, observed : Tensor
+    values, observed, weights
         As for :class:`Step`. Held-out cells are not among the observed ones.
     objective : Objective
     impartiality : Impartiality
@@ -140,6 +164,7 @@ def train(
         Called after every epoch with its record and the number of planned epochs.
     checkpoint : Checkpoint, optional
         Where training goes on from, if it was broken off, and what it writes to every so often.
+    watcher : Watcher, optional
 
     Returns
     -------
@@ -160,6 +185,7 @@ def train(
         model,
         values,
         observed,
+        weights,
         objective=objective,
         impartiality=impartiality,
         batch_size=plan.batch_size,
@@ -180,11 +206,18 @@ def train(
         progress = schedule.progress(len(run.history) + share)
         return plan.rate(progress), progress
 
+    def best_model():
+        found = copy.deepcopy(averaged.model)
+        if best.weights is not None:
+            found.load_state_dict(best.weights)
+        return found
+
     model.train()
     model.lend(generator)
     try:
         loop.resume()
-        while len(run.history) < schedule.n_epochs:
+        while len(run.history) < schedule.n_epochs and not run.interrupted:
+            watcher.begin(in_all())
             epoch = len(run.history) + 1
             record = run_epoch(step, run_step, pace, names)
             if held_out_errors is not None:
@@ -196,6 +229,7 @@ def train(
                     schedule.hasten(epoch)
             run.add(record, report, in_all())
             loop.save(now=len(run.history) == schedule.n_epochs)
+            run.interrupted = watcher.end(best_model, run.history)
     except KeyboardInterrupt:
         run.interrupted = True
         warnings.warn(
@@ -216,6 +250,7 @@ def finish(
     model: VAE,
     values: Tensor,
     observed: Tensor,
+    weights: Tensor | None = None,
     *,
     objective: Objective,
     impartiality: Impartiality,
@@ -225,17 +260,19 @@ def finish(
     run: TrainingRun,
     report: Callable[[dict, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    watcher: Watcher = NOBODY,
 ) -> None:
     """Give a trained model the held-out cells too: a fifth of its epochs more, at a small rate.
 
     What was held out to stop in time is a tenth of the data, too much to leave unused. The parameters
     are those of :func:`train`; `observed` now includes the held-out cells, and `run` is continued.
-    An interruption leaves the model as it was.
+    Ctrl-C, and a watcher that ends it, leave the model as it was.
     """
     step = Step(
         model,
         values,
         observed,
+        weights,
         objective=objective,
         impartiality=impartiality,
         batch_size=plan.batch_size,
@@ -243,25 +280,32 @@ def finish(
         generator=generator,
     )
     run_step = runner(step)
-    n_epochs = plan.finishing_epochs(len(run.history))
-    before, n_before = copy.deepcopy(model.state_dict()), len(run.history)
+    before, n_before = copy.deepcopy(model).eval(), len(run.history)
+    n_epochs = n_before + plan.finishing_epochs(n_before)  # in all
 
     def pace(share):
-        progress = (len(run.history) - n_before + share) / n_epochs
+        progress = (len(run.history) - n_before + share) / (n_epochs - n_before)
         return plan.finishing_rate(progress), 1.0
+
+    def left():
+        if len(run.history) < n_epochs:
+            return before
+        model.lend(None)  # which cannot be copied
+        return copy.deepcopy(model).eval()
 
     loop = _Loop(step, run, checkpoint)
     model.train()
     model.lend(generator)
     try:
         loop.resume()
-        while len(run.history) < n_before + n_epochs:
+        while len(run.history) < n_epochs and not run.interrupted:
+            watcher.begin(n_epochs)
             record = run_epoch(step, run_step, pace, names)
-            run.add(record, report, n_before + n_epochs)
-            loop.save(now=len(run.history) == n_before + n_epochs)
+            run.add(record, report, n_epochs)
+            loop.save(now=len(run.history) == n_epochs)
+            run.interrupted = watcher.end(left, run.history)
     except KeyboardInterrupt:
         run.interrupted = True
-        model.load_state_dict(before)
         warnings.warn(
             "Training was interrupted in its last stretch, on the held-out cells; the model before "
             "it is kept and can be used.",
@@ -272,3 +316,5 @@ def finish(
         model.lend(None)
         model.zero_grad()  # gradients hold memory
         model.eval()
+    if len(run.history) < n_epochs:
+        model.load_state_dict(before.state_dict())

@@ -56,7 +56,9 @@ def encode(table, likelihoods=None, **schema):
     schema = infer_schema(table, **schema)
     family = assign_likelihoods(schema, likelihoods)
     encoder = TableEncoder(schema, family, np.nan, "missing")
-    return encoder, *encoder.fit_encode(table)
+    values, observed = encoder.fit_encode(table)
+    encoder.prepare(values, observed)
+    return encoder, values, observed
 
 
 def build(

@@ -30,7 +30,9 @@ def fitted(
         schema = infer_schema(table, feature_types, missing_values)
     families = assign_likelihoods(schema, likelihoods)
     encoder = TableEncoder(schema, families, missing_values, unknown)
-    return encoder, *encoder.fit_encode(table)
+    values, observed = encoder.fit_encode(table)
+    encoder.prepare(values, observed)
+    return encoder, values, observed
 
 
 def random_estimates(encoder, n_rows, rng):

@@ -44,7 +44,10 @@ def _name(case):
 
 
 def test_checks_were_collected():
-    assert len(CHECKS) >= 2 * 40
+    """As many as scikit-learn 1.7 has for such an estimator; later versions have more."""
+    assert len(CHECKS) >= 2 * 52
+    names = {_name(check) for _, check in CHECKS}
+    assert {"check_sample_weight_equivalence_on_dense_data", "check_fit_score_takes_y"} <= names
 
 
 # Two checks pass tables with other column names than in fit on purpose.
@@ -60,4 +63,4 @@ def test_check_estimator_with_defaults():
     results = check_estimator(HeterogeneousVAEImputer(), on_skip=None)
     skipped = {result["check_name"] for result in results if result["status"] != "passed"}
     assert skipped <= {"check_array_api_input"}
-    assert len(results) >= 40
+    assert len(results) >= 52

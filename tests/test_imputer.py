@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_html_repr
 
 from skhvae import HeterogeneousVAEImputer
 from skhvae.datasets import make_heterogeneous
@@ -351,7 +352,7 @@ def test_columns_that_are_not_modelled_conflict_with_nothing():
 
 
 def test_warm_start_goes_on_from_the_fitted_model():
-    imputer = light(warm_start=True, max_iter=15).fit(TABLE)
+    imputer = light(warm_start=True, max_iter=30).fit(TABLE)
     before, losses = imputer._engine.model, [imputer.history_["loss"].iloc[0]]
     imputer.fit(TABLE)
     losses.append(imputer.history_["loss"].iloc[0])
@@ -653,39 +654,6 @@ def test_empty_columns_are_named_in_a_warning(with_empty):
         light().fit(with_empty)
 
 
-# scikit-learn's contract for imputers, after sklearn/impute/tests/test_common.py
-
-
-@pytest.mark.parametrize("add_indicator", [False, True])
-def test_missing_cells_at_transform_alone(add_indicator):
-    completed = light(add_indicator=add_indicator).fit([[1], [2]]).transform([[3], [np.nan]])
-    assert completed.shape == (2, 1)
-    assert completed[0] == 3
-    assert completed[1] in (1, 2)
-
-
-@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
-@pytest.mark.parametrize("marker", [np.nan, -1, 0])
-def test_indicator(marker):
-    X = np.array(
-        [
-            [marker, 1, 5, marker, 1],
-            [2, marker, 1, marker, 2],
-            [6, 3, marker, marker, 3],
-            [1, 2, 9, marker, 4],
-        ]
-    )
-    expected = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [0, 0, 0, 1]]
-    imputer = light(missing_values=marker, add_indicator=True)
-    completed = imputer.fit_transform(X)
-    plain = light(missing_values=marker).fit_transform(X)
-    np.testing.assert_array_equal(completed[:, -4:], expected)
-    np.testing.assert_array_equal(imputer.indicator_.features_, [0, 1, 2, 3])
-    np.testing.assert_array_equal(completed[:, :-4], plain)
-    assert completed.dtype == plain.dtype
-    assert not (plain == marker).any()
-
-
 @pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
 @pytest.mark.parametrize("add_indicator", [False, True])
 def test_nullable_integers(add_indicator):
@@ -705,28 +673,22 @@ def test_nullable_integers(add_indicator):
     np.testing.assert_array_equal(completed.astype(float), np.rint(from_floats.astype(float)))
 
 
-@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
-@pytest.mark.parametrize("keep_empty_features", [False, True])
-def test_keep_empty_features(keep_empty_features):
-    X = np.array([[np.nan, 1], [np.nan, 2], [np.nan, 3]])
-    imputer = light(keep_empty_features=keep_empty_features)
-    for completed in (imputer.fit_transform(X), imputer.transform(X)):
-        assert completed.shape == (3, 1 + keep_empty_features)
-        np.testing.assert_array_equal(completed[:, -1], [1, 2, 3])
-
-
-@pytest.mark.parametrize(("cell", "flag"), [(np.nan, 1), (1, 0)])
-def test_indicator_whether_or_not_the_table_has_gaps(cell, flag):
-    """scikit-learn's issue 26590."""
-    train, test = np.array([[0, np.nan], [1, 2]]), np.array([[0, cell], [1, 2]])
-    completed = light(add_indicator=True).fit(train).transform(test)
-    assert completed.shape == (2, 3)
-    np.testing.assert_array_equal(completed[:, 2], [flag, 0])
-    plain = light().fit(train).transform(test)
-    np.testing.assert_array_equal(completed[:, :2], plain)
-
-
 # With scikit-learn's other parts
+
+
+@pytest.mark.parametrize("fit", [False, True], ids=["unfitted", "fitted"])
+def test_html(fit):
+    """By itself and in a Pipeline; there is no page on the web to link to."""
+    imputer = light(max_iter=1)
+    model = make_pipeline(imputer, FunctionTransformer())
+    if fit:
+        model.fit(NUMBERS)
+    for estimator in (imputer, model):
+        html = estimator_html_repr(estimator)
+        assert "HeterogeneousVAEImputer" in html
+        assert "max_iter" in html
+        assert "HeterogeneousVAEImputer" in estimator._repr_mimebundle_()["text/html"]
+    assert imputer._get_doc_link() == ""
 
 
 def test_before_a_classifier():

@@ -145,9 +145,9 @@ def test_narrow_layers_are_computed_in_float64(width, latent_dim, dtype, n_membe
 def test_chunks_hold_a_bounded_number_of_outputs(wide, n_points, monkeypatch):
     n_outputs = wide.model.heads.layout.n_parameters
     monkeypatch.setattr(inference, "_MOST_OUTPUTS", 300 * n_outputs)
-    assert inference._chunk_size(wide.model, n_points) == {1: 256, 8: 32}[n_points]
+    assert inference.chunk_size(wide.model, n_points) == {1: 256, 8: 32}[n_points]
     monkeypatch.setattr(inference, "_MOST_OUTPUTS", 1)
-    assert inference._chunk_size(wide.model, n_points) == 16
+    assert inference.chunk_size(wide.model, n_points) == 16
 
 
 def test_the_model_is_left_as_it_was(problem):

@@ -314,6 +314,28 @@ def test_members_go_through_the_rows_in_orders_of_their_own():
     assert not torch.equal(first, second)
 
 
+def test_rows_are_in_the_batches_as_often_as_their_weights_say():
+    problem = small_problem(partial(VAE, n_members=2))
+    step = Step(
+        problem.model,
+        problem.values,
+        problem.observed,
+        torch.arange(50, dtype=torch.float64),
+        objective=ELBO(0.1),
+        impartiality=Impartiality(EqualNorm()),
+        batch_size=10,
+        weight_decay=0.0,
+        generator=seeded(),
+    )
+    rows = torch.stack([step.shuffled() for _ in range(40)])
+    assert rows.shape == (40, 5, 2, 10)
+    for member in range(2):
+        counts = rows[:, :, member].flatten().bincount(minlength=50) / 40
+        expected = torch.arange(50) * 50 / (49 * 50 / 2)
+        assert (counts - expected).abs().max() < 4 * 0.5 / 40**0.5
+    assert not torch.equal(rows[:, :, 0], rows[:, :, 1])
+
+
 def test_members_can_learn_from_different_cells():
     problem = small_problem(partial(VAE, n_members=2))
     kept = torch.rand(2, *problem.observed.shape, generator=seeded()) < 0.7

@@ -14,7 +14,7 @@ from skhvae.models import HIVAE, MODELS, VAE
 from skhvae.moo import FromCallable, Impartiality, as_strategy
 from skhvae.objectives import ELBO, OBJECTIVES, DReG
 from skhvae.schedule import Schedule, TrainingPlan
-from skhvae.training import TrainingRun, finish, train
+from skhvae.training import TrainingRun, Watcher, finish, train
 
 PLAN = TrainingPlan(
     max_iter=3,
@@ -253,6 +253,61 @@ def test_of_two_gradients_the_history_tells_the_decoders(problem):
     for record in history:
         weights = [record[f"weight[{name}]"] for name in problem.names]
         np.testing.assert_allclose(weights, 1)
+
+
+class Watching(Watcher):
+    """Keeps what it is shown; stops after so many epochs."""
+
+    def __init__(self, most=math.inf):
+        self.most, self.planned, self.models, self.lengths = most, [], [], []
+
+    def begin(self, n_epochs):
+        self.planned.append(n_epochs)
+
+    def end(self, model, history):
+        self.models.append(model())
+        self.lengths.append(len(history))
+        return len(self.models) >= self.most
+
+
+def test_a_watcher_is_shown_what_would_be_left(problem):
+    """The best model so far, or without held-out cells the last one."""
+    held = Scripted(problem, 3.0, 1.0, 2.0)
+    watcher = Watching()
+    run(problem, held_out_errors=held, watcher=watcher)
+    assert watcher.lengths == [1, 2, 3]
+    assert watcher.planned == [4, 4, 4]  # with the last stretch
+    shown = [weights(model) for model in watcher.models]
+    assert torch.equal(shown[0], held.asked[0])
+    assert torch.equal(shown[1], held.asked[1])
+    assert torch.equal(shown[2], weights(problem.model))
+    assert not any(model.training for model in watcher.models)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_watcher_can_stop(problem, held_out, most):
+    watcher = Watching(most)
+    errors = Scripted(problem, 3.0, 1.0, 2.0) if held_out else None
+    result = run(problem, held_out_errors=errors, watcher=watcher)
+    assert result.interrupted
+    assert len(result.history) == most
+    assert torch.equal(weights(watcher.models[-1]), weights(problem.model))
+    assert not problem.model.training
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_watcher_of_the_last_stretch_is_shown_the_model_before_it(problem, most):
+    """Until it is complete."""
+    result = run(problem, max_iter=10)
+    before, watcher = weights(problem.model), Watching(most)
+    finish(run=result, watcher=watcher, **loop(problem, max_iter=20))
+    assert watcher.planned == [12] * min(most, 2)
+    assert watcher.lengths == [11, 12][:most]
+    assert torch.equal(weights(watcher.models[0]), before)
+    assert torch.equal(weights(problem.model), before) == (most == 1)
+    assert torch.equal(weights(problem.model), weights(watcher.models[-1]))
+    assert not any(model.training for model in [problem.model, *watcher.models])
 
 
 def test_report_follows_every_epoch(problem):

@@ -43,6 +43,7 @@ class Step:
         schema = infer_schema(table)
         encoder = TableEncoder(schema, assign_likelihoods(schema, None), np.nan, "missing")
         self.values, self.observed = encoder.fit_encode(table)
+        encoder.prepare(self.values, self.observed)
         self.generator = torch.Generator().manual_seed(0)
         groups = [(group.likelihood, len(group.features)) for group in encoder.groups]
         self.model = MODELS["cvae"](

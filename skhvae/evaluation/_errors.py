@@ -8,11 +8,14 @@ import pandas as pd
 from skhvae import table as tables
 from skhvae.evaluation._metrics import METRICS
 from skhvae.schema import Feature, Schema, infer_schema
+from skhvae.weights import check_weights
 
 __all__ = ["imputation_errors", "total_error"]
 
 
-def imputation_errors(X_true, X_imputed, hidden, feature_types="infer") -> pd.DataFrame:
+def imputation_errors(
+    X_true, X_imputed, hidden, feature_types="infer", sample_weight=None
+) -> pd.DataFrame:
     """Error of every feature's imputations, in HI-VAE's metrics [1]_, beside that of mean and mode.
 
     Parameters
@@ -25,6 +28,9 @@ def imputation_errors(X_true, X_imputed, hidden, feature_types="infer") -> pd.Da
         True where a cell was hidden from the imputer. Only these cells count.
     feature_types : "infer", dict or Schema, default="infer"
         ``{column: type}`` for the columns whose type is not to be inferred, or a whole schema.
+    sample_weight : array-like of shape (n_rows,) or None, default=None
+        What each row counts in errors and baselines, as if it stood there so many times; None
+        counts all rows alike.
 
     Returns
     -------
@@ -68,8 +74,13 @@ def imputation_errors(X_true, X_imputed, hidden, feature_types="infer") -> pd.Da
     schema = feature_types
     if not isinstance(schema, Schema):
         schema = infer_schema(true, feature_types, whole_numbers=tables.is_table(X_true))
+    if sample_weight is not None:
+        sample_weight = check_weights(sample_weight, len(true))
+        kept = sample_weight > 0  # a row that counts nothing is as good as absent
+        true, imputed, hidden = true[kept], imputed[kept], hidden[kept]
+        sample_weight = sample_weight[kept]
     rows = [
-        _row(true[name], imputed.iloc[:, i], hidden[:, i], schema[name])
+        _row(true[name], imputed.iloc[:, i], hidden[:, i], schema[name], sample_weight)
         for i, name in enumerate(true.columns)
     ]
     names = pd.Index(true.columns.tolist(), name="feature", tupleize_cols=False)
@@ -142,7 +153,10 @@ def _aligned(true, X_true, X_imputed, hidden) -> tuple[pd.DataFrame, np.ndarray]
 _AXIS = {"rows": "index", "columns": "columns, axis=1"}
 
 
-def _row(true, imputed, hidden, feature: Feature) -> dict:
+def _row(true, imputed, hidden, feature: Feature, weights) -> dict:
+    def of(cells):
+        return None if weights is None else weights[cells]
+
     row = dict(
         type=feature.type.name,
         metric=feature.type.metric,
@@ -168,7 +182,8 @@ def _row(true, imputed, hidden, feature: Feature) -> dict:
     truth, guess = coordinates[: len(true)], coordinates[len(true) :]
     observed = ~tables.missing_cells(true)
     scale = metric.scale(truth[observed], feature)
-    row["error"] = metric.loss(guess - truth[hidden]) / scale
+    row["error"] = metric.loss(guess - truth[hidden], of(hidden)) / scale
     if (visible := observed & ~hidden).any():
-        row["baseline"] = metric.loss(metric.default(truth[visible]) - truth[hidden]) / scale
+        default = metric.default(truth[visible], of(visible))
+        row["baseline"] = metric.loss(default - truth[hidden], of(hidden)) / scale
     return row

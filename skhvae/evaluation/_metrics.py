@@ -21,10 +21,10 @@ class Metric:
     ----------
     coordinates : callable (column, feature) -> float array of shape (n_rows,)
         Every cell as a number; anything where missing.
-    default : callable
-        Observed coordinates to the one that knows nothing else: mean or mode.
-    loss : callable
-        Differences to a float.
+    default : callable (observed coordinates, weights) -> float
+        The one that knows nothing else: mean or mode.
+    loss : callable (differences, weights) -> float
+        What each row counts is an array of their shape, or None if all are equal.
     scale : callable (observed coordinates, feature) -> float
     """
 
@@ -59,25 +59,29 @@ def _ranks(column, feature) -> np.ndarray:
     return ranks.astype(float)
 
 
-def _mode(codes) -> float:
-    levels, counts = np.unique(codes, return_counts=True)
-    return levels[counts.argmax()]
+def _mean(values, weights) -> float:
+    return float(np.average(values, weights=weights))
 
 
-def _root_mean_square(differences) -> float:
-    return float(np.sqrt(np.mean(differences**2)))
+def _mode(codes, weights) -> float:
+    levels, which = np.unique(codes, return_inverse=True)
+    return levels[np.bincount(which, weights).argmax()]
 
 
-def _share_wrong(differences) -> float:
-    return float(np.mean(differences != 0))
+def _root_mean_square(differences, weights) -> float:
+    return float(np.sqrt(_mean(differences**2, weights)))
 
 
-def _mean_absolute(differences) -> float:
-    return float(np.mean(np.abs(differences)))
+def _share_wrong(differences, weights) -> float:
+    return _mean(differences != 0, weights)
+
+
+def _mean_absolute(differences, weights) -> float:
+    return _mean(np.abs(differences), weights)
 
 
 METRICS = {
-    "nrmse": Metric(_numbers, np.mean, _root_mean_square, lambda known, _: np.ptp(known) or 1.0),
+    "nrmse": Metric(_numbers, _mean, _root_mean_square, lambda known, _: np.ptp(known) or 1.0),
     "error rate": Metric(_codes, _mode, _share_wrong, lambda _, feature: 1.0),
     "rank error": Metric(
         _ranks, _mode, _mean_absolute, lambda _, feature: feature.n_declared_levels

@@ -29,6 +29,7 @@ _LEARNED = [
     "feature_types_",
     "history_",
     "n_iter_",
+    "n_samples_seen_",
     "feature_errors_",
     "gradient_conflict_",
     "missingness_",
