@@ -1,21 +1,20 @@
 """Impute tables of mixed types with heterogeneous VAEs and impartial gradients."""
 
-from importlib.metadata import PackageNotFoundError, version
+from skhvae._version import __version__
 
-try:
-    __version__ = version("skhvae")
-except PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0.0.0"
-
-__all__ = ["HeterogeneousVAEImputer", "__version__"]
+__all__ = ["HeterogeneousVAEImputer", "__version__", "load", "save"]
 
 
 def __getattr__(name):
-    # torch is imported when the imputer is asked for, so that importing the package is quick.
+    # torch is imported when one of these is asked for, so that importing the package is quick.
     if name == "HeterogeneousVAEImputer":
         from skhvae.imputer import HeterogeneousVAEImputer
 
         return HeterogeneousVAEImputer
+    if name in ("load", "save"):
+        from skhvae import persistence
+
+        return getattr(persistence, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skhvae.checkpoint import Checkpoints
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import imputation_errors
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
@@ -112,6 +113,7 @@ class Engine:
         seed: int,
         report=None,
         previous: Engine | None = None,
+        checkpoints: Checkpoints | None = None,
         weights: np.ndarray | None = None,
         watcher: Watcher = NOBODY,
     ) -> Engine:
@@ -120,38 +122,24 @@ class Engine:
         In what order the rows stand does not matter. With `weights` (n_rows,), of mean 1, each row counts
         what they say: in the scales, in the batches and in the held-out errors. With a `previous` engine
         of the same encoder, training goes on from its model, and from what its strategies remember
-        if they are those of `recipe`.
+        if they are those of `recipe`. With `checkpoints`, it goes on from where the same call was broken
+        off.
         """
-        if previous is None:
-            values, observed = self.encoder.fit_encode(table, weights)
-        else:
-            values, observed = self.encoder.encode(table)
-        order = by_content(values, observed, weights)
-        values = torch.from_numpy(values.numpy()[order])
-        observed = torch.from_numpy(observed.numpy()[order])
+        values, observed, order = self._encode(table, recipe, previous, weights)
         counts = None if weights is None else torch.from_numpy(weights[order])
-        if previous is None:
-            self.encoder.prepare(values, observed)
-        self.recipe = recipe
         features = self.encoder.features
-        host = torch.Generator().manual_seed(seed)
-        generator = host
-        if self.device.type != "cpu":
-            generator = torch.Generator(self.device).manual_seed(seed)
-        self._latent_dim = recipe.n_members * recipe.latent_dim
-        self._by_median = torch.tensor(
-            [feature.type.estimate == "median" for feature in features], device=self.device
-        )
         if not features or not observed.any():
             self._take_over(previous)
             return self
+        stages = {"training": None, "last-stretch": None}
+        if checkpoints is not None:
+            call = self._call(values, observed, counts, recipe, previous)
+            seed = checkpoints.begin(call, seed)
+            stages = {stage: checkpoints.of(stage) for stage in stages}
+        host, generator = self._generators(seed)
         held = hold_out(observed, recipe.validation_fraction, recipe.n_members, host)
         shown = observed & ~held
-        self._take_over(previous)
-        if self.model is None:
-            self.model = self._new_model(values, observed, host).to(self.device)
-        if self.impartiality is None:
-            self.impartiality = Impartiality(as_strategy(recipe.moo))
+        self._prepare(values, observed, host, previous)
         self.impartiality.lend(generator)
         loop = dict(
             objective=recipe.objective,
@@ -162,13 +150,14 @@ class Engine:
             report=report,
             watcher=watcher,
         )
-        # Antithetic pairs, and the centre if the number is odd.
-        n_points, size = self.model.n_points, self.model.noise_dim
-        half = torch.randn(n_points // 2, size, generator=host)
-        self._points = torch.cat([half, -half, torch.zeros(n_points % 2, size)]).to(self.device)
         judge = self._judge(values, shown, held, counts, host) if held.any() else None
-        useful = self._useful(values, shown, counts)
-        self.run = train(self.model, *useful, held_out_errors=judge, **loop)
+        self.run = train(
+            self.model,
+            *self._useful(values, shown, counts),
+            held_out_errors=judge,
+            checkpoint=stages["training"],
+            **loop,
+        )
         if judge is not None:
             first = slice(_MOST_HELD_OUT_ROWS)
             estimates, cells = held_out_estimates(
@@ -183,9 +172,14 @@ class Engine:
             truth, hidden = table.iloc[rows], self.encoder.in_table_order(cells)
             own = None if weights is None else weights[rows]
             self.held_out_errors = self._errors_of(estimates, truth, truth, hidden, own)
-            if not self.run.interrupted:
-                useful = self._useful(values, observed, counts)
-                finish(self.model, *useful, run=self.run, **loop)
+            if not (self.run.interrupted or self.run.stopped):
+                finish(
+                    self.model,
+                    *self._useful(values, observed, counts),
+                    run=self.run,
+                    checkpoint=stages["last-stretch"],
+                    **loop,
+                )
             self.repeats = None
             if recipe.use_repeated_rows:
                 self.repeats = repetitions_that_pay(
@@ -197,6 +191,8 @@ class Engine:
         )
         self.missingness = report.loc[self._modelled()]
         self.selection = selection and selection.to(self.device)
+        if checkpoints is not None and not self.run.interrupted:
+            checkpoints.remove()
         return self
 
     def with_model(self, model: VAE, history: list[dict]) -> Engine:
@@ -207,10 +203,59 @@ class Engine:
         twin.impartiality.lend(None)
         return twin
 
+    def _call(self, values, observed, weights, recipe: Recipe, previous: Engine | None) -> tuple:
+        """All that decides what fit computes, beside the seed."""
+        before = previous and previous.model and previous.model.state_dict()
+        before = before and {name: tensor.cpu().numpy() for name, tensor in before.items()}
+        table = values.numpy(), observed.numpy(), weights, repr(self.encoder.schema)
+        return table, recipe, before, str(self.device), torch.__version__
+
+    def _encode(self, table, recipe: Recipe, previous: Engine | None, weights):
+        """The table's cells, and where in it the rows stand, which are ordered by what they hold."""
+        if previous is None:
+            values, observed = self.encoder.fit_encode(table, weights)
+        else:
+            values, observed = self.encoder.encode(table)
+        order = by_content(values, observed, weights)
+        values = torch.from_numpy(values.numpy()[order])
+        observed = torch.from_numpy(observed.numpy()[order])
+        if previous is None:
+            self.encoder.prepare(values, observed)
+        self.recipe = recipe
+        self._latent_dim = recipe.n_members * recipe.latent_dim
+        self._by_median = torch.tensor(
+            [feature.type.estimate == "median" for feature in self.encoder.features],
+            device=self.device,
+        )
+        return values, observed, order
+
+    def _generators(self, seed: int) -> tuple[torch.Generator, torch.Generator]:
+        """On the host and on the device, one and the same if these are."""
+        host = torch.Generator().manual_seed(seed)
+        if self.device.type == "cpu":
+            return host, host
+        return host, torch.Generator(self.device).manual_seed(seed)
+
+    def _prepare(self, values, observed, host, previous: Engine | None) -> None:
+        """A model, its strategies and its points: the previous ones, or new ones."""
+        self._take_over(previous)
+        if self.model is None:
+            self.model = self._new_model(values, observed, host).to(self.device)
+        if self.impartiality is None:
+            self.impartiality = Impartiality(as_strategy(self.recipe.moo))
+        # Antithetic pairs, and the centre if the number is odd.
+        n_points, size = self.model.n_points, self.model.noise_dim
+        half = torch.randn(n_points // 2, size, generator=host)
+        self._points = torch.cat([half, -half, torch.zeros(n_points % 2, size)]).to(self.device)
+
     def _new_model(self, values, observed, generator) -> VAE:
         recipe = self.recipe
         return recipe.model(
-            [(group.likelihood, len(group.features)) for group in self.encoder.groups],
+            # Copies, since those of the encoder stay on the host.
+            [
+                (copy.deepcopy(group.likelihood), len(group.features))
+                for group in self.encoder.groups
+            ],
             values,
             observed,
             self.encoder.n_symbols(),
@@ -220,6 +265,23 @@ class Engine:
             generator,
             recipe.n_members,
         )
+
+    def restore_model(self, weights: dict[str, torch.Tensor]) -> None:
+        """Make the model of this recipe and encoder anew, with the weights of another one like it.
+
+        Parameters
+        ----------
+        weights : dict of str to Tensor
+            Its ``state_dict()``.
+        """
+        shape = (
+            1,
+            len(self.encoder.features),
+        )  # what was learned from the table is among the weights
+        table = torch.zeros(shape), torch.ones(shape, dtype=torch.bool)
+        model = self._new_model(*table, torch.Generator())
+        model.load_state_dict(weights, assign=True)
+        self.model = model.to(self.device).eval()
 
     def _take_over(self, previous: Engine | None) -> None:
         """Copies of what a previous engine has learned."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,17 +11,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from skhvae.checkpoint import Checkpoint
+from skhvae.epoch import by_feature, run_epoch, runner
 from skhvae.models import VAE
 from skhvae.moo import Impartiality
 from skhvae.objectives import Objective
-from skhvae.replay import Replay
 from skhvae.schedule import Schedule, TrainingPlan
-from skhvae.step import Averaged, Step, Tally
+from skhvae.step import Averaged, Step
 
 __all__ = ["NOBODY", "TrainingRun", "Watcher", "finish", "train"]
 
-_MAX_SKIPPED_IN_A_ROW = 25
-_STEPS_UNWATCHED = 100  # whether steps are finite is asked this seldom: a device is waited for
 # Held-out errors are noisy: epochs are compared by a moving average with this memory, so that the best
 # is not merely the luckiest.
 _MEMORY = 0.7
@@ -37,11 +35,14 @@ class TrainingRun:
     history : list of dict
         One record an epoch.
     interrupted : bool
-        Whether Ctrl-C or its watcher ended it.
+        Whether Ctrl-C ended it.
+    stopped : bool
+        Whether its watcher ended it.
     """
 
     history: list[dict] = field(default_factory=list)
     interrupted: bool = False
+    stopped: bool = False
 
     def add(self, record: dict, report, n_epochs: int) -> None:
         """Append an epoch's record, numbered, and report it."""
@@ -73,58 +74,60 @@ class Watcher:
 NOBODY = Watcher()
 
 
-def _epoch(step: Step, run_step: Callable[[], None], pace, names: list[str]) -> dict:
-    """A pass over shuffled rows.
+@dataclass
+class _Best:
+    """The weights that imputed held-out cells best, and when that was; None before there are any."""
+
+    weights: dict | None = None
+    error: float = math.inf
+    epoch: int = 0
+    smooth: float | None = None
+
+    def compare(self, error: float, epoch: int, model: VAE, tol: float) -> None:
+        if not math.isfinite(error):
+            return
+        before = error if self.smooth is None else self.smooth
+        self.smooth = _MEMORY * before + (1 - _MEMORY) * error
+        if self.smooth < self.error - tol:
+            self.error, self.epoch = self.smooth, epoch
+            self.weights = copy.deepcopy(model.state_dict())
+
+
+class _Loop:
+    """What a loop has come to: from a checkpoint, where there is one, and into it after an epoch.
 
     Parameters
     ----------
     step : Step
-    run_step : callable
-        Runs it, one way or another.
-    pace : callable
-        Share of the pass done, in (0, 1] -> learning rate and share of the training done.
-    names : list of str
-
-    Returns
-    -------
-    dict
-        The record of the epoch: means over its steps.
+    run : TrainingRun
+    checkpoint : Checkpoint or None
+    **progress
+        Objects whose attributes say how far the loop is.
     """
-    started = time.perf_counter()
-    step.tally.begin()
-    batches = step.shuffled()
-    for done, rows in enumerate(batches, 1):
-        rate, progress = pace(done / len(batches))
-        step.prepare(rows, rate, progress)
-        run_step()
-        if done % _STEPS_UNWATCHED == 0 or done == len(batches):
-            _check_convergence(step.tally, names)
-    losses, kl, n_taken = step.tally.means()
-    return {
-        "loss": losses.sum().item(),
-        "kl": kl,
-        "learning_rate": rate,
-        "skipped_steps": len(batches) - n_taken,
-        "seconds": time.perf_counter() - started,
-        **_by_feature("loss", names, losses),
-        **_conflict(step.impartiality, names),
-    }
 
+    def __init__(self, step: Step, run: TrainingRun, checkpoint: Checkpoint | None, **progress):
+        self._step, self._checkpoint = step, checkpoint
+        self._progress = {"run": run, **progress}
 
-def _conflict(impartiality: Impartiality, names: list[str]) -> dict:
-    """How much the features' gradients at h disagreed in this epoch, and what each counted."""
-    found = impartiality.at("h").conflict.epoch()
-    if found is None:
-        return {}
-    share, weights = found
-    return {"conflicting_pairs": share, **_by_feature("weight", names, weights)}
+    def resume(self) -> None:
+        """Go on from the checkpoint; make one if there is none, lest it fail only later."""
+        if self._checkpoint is None:
+            return
+        kept = self._checkpoint.load(self._step.values.device)
+        if kept is None:
+            self.save(now=True)
+            return
+        self._step.remember(kept["step"])
+        for name, thing in self._progress.items():
+            vars(thing).update(kept[name])
 
+    def save(self, now: bool = False) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.save(self._state, now)
 
-def _runner(step: Step) -> Callable[[], None]:
-    """What runs the step: on a CUDA device a recording of it, where it can be recorded."""
-    if step.values.is_cuda and step.recordable:
-        return Replay(step, step.state, step.generator)
-    return step
+    def _state(self) -> dict:
+        progress = {name: dict(vars(thing)) for name, thing in self._progress.items()}
+        return {"step": self._step.memory(), **progress}
 
 
 def train(
@@ -141,6 +144,7 @@ def train(
     names: list[str],
     report: Callable[[dict, int], None] | None = None,
     watcher: Watcher = NOBODY,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingRun:
     """Train `model` in place; it ends with the best weights.
 
@@ -162,6 +166,8 @@ def train(
     report : callable, optional
         Called after every epoch with its record and the number of planned epochs.
     watcher : Watcher, optional
+    checkpoint : Checkpoint, optional
+        Where training goes on from, if it was broken off, and what it writes to every so often.
 
     Returns
     -------
@@ -190,10 +196,10 @@ def train(
         generator=generator,
         averaged=averaged,
     )
-    run_step = _runner(step)
+    run_step = runner(step)
     schedule = Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
-    best_error, best_epoch, smooth = math.inf, 0, None
-    best = averaged.model.state_dict()
+    best = _Best()
+    loop = _Loop(step, run, checkpoint, schedule=schedule, best=best)
 
     def in_all():  # the last stretch included
         finished = held_out_errors is not None
@@ -205,29 +211,27 @@ def train(
 
     def best_model():
         found = copy.deepcopy(averaged.model)
-        found.load_state_dict(best)
+        found.load_state_dict(best.weights or found.state_dict())
         return found
 
     model.train()
     model.lend(generator)
     try:
-        while len(run.history) < schedule.n_epochs and not run.interrupted:
+        loop.resume()
+        while len(run.history) < schedule.n_epochs and not run.stopped:
             watcher.begin(in_all())
             epoch = len(run.history) + 1
-            record = _epoch(step, run_step, pace, names)
+            record = run_epoch(step, run_step, pace, names)
             if held_out_errors is not None:
                 errors = held_out_errors(averaged.model)
                 error = errors.nanmean().item()
-                record |= {"held_out_error": error, **_by_feature("error", names, errors)}
-                if math.isfinite(error):
-                    smooth = error if smooth is None else _MEMORY * smooth + (1 - _MEMORY) * error
-                    if smooth < best_error - plan.tol:
-                        best_error, best_epoch = smooth, epoch
-                        best = copy.deepcopy(averaged.model.state_dict())
-                if epoch - best_epoch >= plan.n_iter_no_change and not schedule.hastened:
+                record |= {"held_out_error": error, **by_feature("error", names, errors)}
+                best.compare(error, epoch, averaged.model, plan.tol)
+                if epoch - best.epoch >= plan.n_iter_no_change and not schedule.hastened:
                     schedule.hasten(epoch)
             run.add(record, report, in_all())
-            run.interrupted = watcher.end(best_model, run.history)
+            loop.save(now=len(run.history) == schedule.n_epochs)
+            run.stopped = watcher.end(best_model, run.history)
     except KeyboardInterrupt:
         run.interrupted = True
         warnings.warn(
@@ -239,7 +243,7 @@ def train(
     finally:
         model.lend(None)
         model.zero_grad()  # gradients hold memory
-    model.load_state_dict(best)
+    model.load_state_dict(best.weights or averaged.model.state_dict())
     model.eval()
     return run
 
@@ -258,6 +262,7 @@ def finish(
     run: TrainingRun,
     report: Callable[[dict, int], None] | None = None,
     watcher: Watcher = NOBODY,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Give a trained model the held-out cells too: a fifth of its epochs more, at a small rate.
 
@@ -276,7 +281,7 @@ def finish(
         weight_decay=plan.weight_decay,
         generator=generator,
     )
-    run_step = _runner(step)
+    run_step = runner(step)
     before, n_before = copy.deepcopy(model).eval(), len(run.history)
     n_epochs = n_before + plan.finishing_epochs(n_before)  # in all
 
@@ -290,14 +295,17 @@ def finish(
         model.lend(None)  # which cannot be copied
         return copy.deepcopy(model).eval()
 
+    loop = _Loop(step, run, checkpoint)
     model.train()
     model.lend(generator)
     try:
-        while len(run.history) < n_epochs and not run.interrupted:
+        loop.resume()
+        while len(run.history) < n_epochs and not run.stopped:
             watcher.begin(n_epochs)
-            record = _epoch(step, run_step, pace, names)
+            record = run_epoch(step, run_step, pace, names)
             run.add(record, report, n_epochs)
-            run.interrupted = watcher.end(left, run.history)
+            loop.save(now=len(run.history) == n_epochs)
+            run.stopped = watcher.end(left, run.history)
     except KeyboardInterrupt:
         run.interrupted = True
         warnings.warn(
@@ -312,18 +320,3 @@ def finish(
         model.eval()
     if len(run.history) < n_epochs:
         model.load_state_dict(before.state_dict())
-
-
-def _by_feature(what: str, names: list[str], values: Tensor) -> dict:
-    return {f"{what}[{name}]": v for name, v in zip(names, values.tolist(), strict=True)}
-
-
-def _check_convergence(tally: Tally, names: list[str]) -> None:
-    if tally.n_skipped_in_a_row < _MAX_SKIPPED_IN_A_ROW:
-        return
-    bad = [name for name, culprit in zip(names, tally.culprits.tolist(), strict=True) if culprit]
-    where = f"in column(s) {', '.join(map(repr, bad))}" if bad else "in its gradient"
-    raise FloatingPointError(
-        f"The loss was not finite {where} for {_MAX_SKIPPED_IN_A_ROW} steps in a row. Lower "
-        "learning_rate_init, choose another likelihood for these columns, or rescale them."
-    )

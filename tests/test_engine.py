@@ -464,6 +464,14 @@ def test_a_warm_start_keeps_what_the_members_remember():
     assert n_steps(later) == [len(previous.run.history) + len(later.run.history)] * 3
 
 
+def test_the_encoder_stays_on_the_host():
+    """Or a pickle from CUDA could not be loaded where there is none."""
+    engine = fit(TABLE)
+    engine.model.to("meta")
+    for group in engine.encoder.groups:
+        assert group.likelihood.initial.device.type == "cpu"
+
+
 @pytest.mark.parametrize("moo", ["pcgrad", ("gradnorm", "gradvac")], ids=str)
 def test_members_give_generators_back(moo):
     engine = fit(TABLE, n_members=3, moo=moo)

@@ -19,11 +19,15 @@ SOURCES = {
 # What each module or package may import, of ours and of others; ours from the bottom up. A new
 # module needs a row: say where it stands.
 NUMBERS = {"numpy", "pandas", "scipy"}
+OPTIONAL = {"polars", "pyarrow"}
 ALLOWED = {
     "likelihoods": (set(), {"torch", "numpy", "scipy"}),
     "moo": (set(), {"torch", "numpy", "scipy"}),
+    "_version": (set(), set()),
     "progress": (set(), set()),
-    "table": (set(), NUMBERS | {"sklearn"}),
+    "threads": (set(), {"torch"}),
+    "table": (set(), NUMBERS | {"sklearn", "narwhals"} | OPTIONAL),
+    "chunks": ({"table"}, NUMBERS | OPTIONAL),
     "weights": (set(), {"numpy", "sklearn"}),
     "memory": (set(), set()),
     "rows": (set(), {"numpy", "pandas", "torch"}),
@@ -41,7 +45,7 @@ ALLOWED = {
     "objectives": ({"models", "moo"}, {"torch"}),
     "selection": (set(), {"torch"}),
     "mixtures": ({"likelihoods", "selection"}, {"torch", "numpy"}),
-    "inference": ({"models", "selection", "mixtures"}, {"torch"}),
+    "inference": ({"models", "selection", "mixtures", "threads"}, {"torch"}),
     "held_out": ({"models", "inference"}, {"torch"}),
     "missingness": ({"features", "models", "selection", "inference"}, NUMBERS | {"torch"}),
     "repeats": (set(), {"torch", "numpy"}),
@@ -50,7 +54,12 @@ ALLOWED = {
     "hiding": (set(), {"torch"}),
     "step": ({"hiding", "models", "moo", "objectives", "rows"}, {"torch"}),
     "replay": (set(), {"torch"}),
-    "training": ({"models", "moo", "objectives", "schedule", "step", "replay"}, {"torch"}),
+    "epoch": ({"moo", "step", "replay"}, {"torch"}),
+    "checkpoint": (set(), {"torch", "joblib"}),
+    "training": (
+        {"models", "moo", "objectives", "schedule", "step", "epoch", "checkpoint"},
+        {"torch"},
+    ),
     "callbacks": ({"models", "training"}, {"sklearn"}),
     "engine": (
         {
@@ -67,6 +76,7 @@ ALLOWED = {
             "repeats",
             "rows",
             "schedule",
+            "checkpoint",
             "training",
         },
         NUMBERS | {"torch"},
@@ -83,13 +93,29 @@ ALLOWED = {
             "presets",
             "schedule",
             "progress",
+            "checkpoint",
+            "chunks",
             "engine",
             "weights",
             "callbacks",
         },
         NUMBERS | {"torch", "sklearn"},
     ),
-    "__init__": ({"imputer"}, set()),
+    "persistence": (
+        {"_version", "table", "features", "likelihoods", "moo", "models", "objectives", "schedule"}
+        | {
+            "codecs",
+            "encoding",
+            "selection",
+            "repeats",
+            "training",
+            "engine",
+            "parameters",
+            "imputer",
+        },
+        NUMBERS | {"torch", "sklearn", "safetensors", "pyarrow"},
+    ),
+    "__init__": ({"_version", "imputer", "persistence"}, set()),
 }
 
 
@@ -161,20 +187,22 @@ def at_import(tree):
             yield from at_import(node)
 
 
-def of_matplotlib(tree):
-    return [name for name in imported(at_import(tree)) if name.startswith("matplotlib")]
+def optional(tree):
+    """What is imported at once of the libraries that need not be there."""
+    names = {name.split(".")[0] for name in imported(at_import(tree))}
+    return names & (OPTIONAL | {"matplotlib"})
 
 
 @pytest.mark.parametrize("module", sorted(SOURCES))
-def test_matplotlib_is_imported_inside_functions_alone(module):
-    assert not of_matplotlib(parsed(module))
+def test_optional_libraries_are_imported_inside_functions_alone(module):
+    assert not optional(parsed(module))
 
 
-def test_matplotlib_would_be_found():
-    line = "from matplotlib import pyplot"
-    assert not of_matplotlib(ast.parse(f"class A:\n    def f(self):\n        {line}"))
-    assert of_matplotlib(ast.parse(line))
-    assert of_matplotlib(ast.parse(f"class A:\n    if True:\n        {line}"))
+def test_optional_libraries_would_be_found():
+    for line in ("from matplotlib import pyplot", "import polars", "import pyarrow.compute"):
+        assert not optional(ast.parse(f"class A:\n    def f(self):\n        {line}"))
+        assert optional(ast.parse(line))
+        assert optional(ast.parse(f"class A:\n    if True:\n        {line}"))
 
 
 PUBLIC = {
@@ -208,6 +236,8 @@ def test_the_front_door():
     )
     assert (process.stdout, process.stderr) == ("skhvae.imputer\n", "")
     assert skhvae.__version__ == version("skhvae")
-    assert {"HeterogeneousVAEImputer", "__version__"} <= set(dir(skhvae))
+    assert {"HeterogeneousVAEImputer", "__version__", "load", "save"} <= set(dir(skhvae))
+    for name in ("load", "save"):
+        assert getattr(skhvae, name).__module__ == "skhvae.persistence"
     with pytest.raises(AttributeError, match="no attribute 'Imputer'"):
         skhvae.Imputer  # noqa: B018

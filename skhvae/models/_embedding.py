@@ -162,6 +162,22 @@ class _CodeEmbedding(nn.Module):
         codes = torch.searchsorted(self.edges, numbers.flatten(0, -2).T.contiguous()).T
         return self.lookup(codes.reshape(numbers.shape), visible[..., self.columns])
 
+    def _load_from_state_dict(self, state, prefix, *others):
+        """Make room first: training data, not the architecture, decide which numbers are looked up."""
+        given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        own = {name: tensor.shape for name, tensor in self.state_dict().items()}
+        if own != {name: tensor.shape for name, tensor in given.items()}:
+            self.columns, self.edges = (torch.empty_like(given[x]) for x in ("columns", "edges"))
+            self.lookup = None
+            if len(self.columns):
+                vectors = given["lookup.vectors"]
+                end = torch.tensor([vectors.shape[-2] - 1])
+                sizes = given["lookup.offsets"].cpu().diff(append=end)
+                n_members = vectors.shape[:-2].numel()
+                width = vectors.shape[-1]
+                self.lookup = _Lookup(sizes, width, 0.0, torch.Generator(), n_members)
+        super()._load_from_state_dict(state, prefix, *others)
+
 
 def _scale_and_bins(known: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean and deviation of a column's observed values; left edges and slopes (32,) of their quantile bins

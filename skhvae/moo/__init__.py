@@ -13,6 +13,7 @@ from skhvae.moo._block import impartial_fork, impartial_linear
 from skhvae.moo._cagrad import CAGrad
 from skhvae.moo._chain import Chain
 from skhvae.moo._conflict import Conflict
+from skhvae.moo._convergence import ConvergenceRatios
 from skhvae.moo._equal_norm import EqualNorm
 from skhvae.moo._from_callable import FromCallable
 from skhvae.moo._graddrop import GradDrop
@@ -47,6 +48,7 @@ __all__ = [
     "CAGrad",
     "Chain",
     "Conflict",
+    "ConvergenceRatios",
     "EqualNorm",
     "FeatureGradients",
     "FromCallable",

@@ -59,3 +59,34 @@ def test_a_value_that_is_not_visible_is_not_looked_up():
         code=np.arange(N_ROWS) % 5 * 10.0, height=np.random.default_rng(0).normal(size=N_ROWS)
     )
     assert not embedding.codes(values, torch.zeros_like(observed)).any()
+
+
+@pytest.mark.parametrize("others", [5, 9, N_ROWS])
+def test_weights_of_another_table_bring_what_is_looked_up(others):
+    """Of fewer values, of more, or none: the state alone makes a model of the same architecture."""
+    rng = np.random.default_rng(0)
+    columns = dict(height=rng.normal(size=N_ROWS))
+    embedding, values, observed = embedding_of(code=np.arange(N_ROWS) % 7 * 10.0, **columns)
+    other, *_ = embedding_of(code=np.arange(N_ROWS) % others * 10.0, **columns)
+    unlike = other.codes.lookup
+    before = torch.get_rng_state()
+    other.load_state_dict(embedding.state_dict())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert other.codes.lookup is not unlike
+    assert torch.equal(other(values, observed, ~observed), embedding(values, observed, ~observed))
+    kept = other.codes.lookup
+    other.load_state_dict(embedding.state_dict())  # as training does, whose optimiser knows it
+    assert other.codes.lookup is kept
+    with pytest.raises(RuntimeError, match="Missing key"):
+        other.load_state_dict(
+            {k: v for k, v in embedding.state_dict().items() if k != "dense.bias"}
+        )
+
+
+def test_weights_of_a_table_without_codes():
+    columns = dict(height=np.random.default_rng(0).normal(size=N_ROWS))
+    embedding, values, observed = embedding_of(code=np.arange(N_ROWS) % N_ROWS * 1.0, **columns)
+    other, *_ = embedding_of(code=np.arange(N_ROWS) % 7 * 10.0, **columns)
+    other.load_state_dict(embedding.state_dict())
+    assert other.codes.lookup is None
+    assert torch.equal(other(values, observed, ~observed), embedding(values, observed, ~observed))
