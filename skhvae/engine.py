@@ -122,7 +122,8 @@ class Engine:
         In what order the rows stand does not matter. With `weights` (n_rows,), of mean 1, each row counts
         what they say: in the scales, in the batches and in the held-out errors. With a `previous` engine
         of the same encoder, training goes on from its model, and from what its strategies remember
-        if they are those of `recipe`. With `checkpoints`, it goes on from where the same call was broken off.
+        if they are those of `recipe`. With `checkpoints`, it goes on from where the same call was broken
+        off.
         """
         values, observed, order = self._encode(table, recipe, previous, weights)
         counts = None if weights is None else torch.from_numpy(weights[order])
@@ -132,7 +133,8 @@ class Engine:
             return self
         stages = {"training": None, "last-stretch": None}
         if checkpoints is not None:
-            seed = checkpoints.begin(self._call(values, observed, weights, recipe, previous), seed)
+            call = self._call(values, observed, counts, recipe, previous)
+            seed = checkpoints.begin(call, seed)
             stages = {stage: checkpoints.of(stage) for stage in stages}
         host, generator = self._generators(seed)
         held = hold_out(observed, recipe.validation_fraction, recipe.n_members, host)
@@ -170,7 +172,7 @@ class Engine:
             truth, hidden = table.iloc[rows], self.encoder.in_table_order(cells)
             own = None if weights is None else weights[rows]
             self.held_out_errors = self._errors_of(estimates, truth, truth, hidden, own)
-            if not self.run.interrupted:
+            if not (self.run.interrupted or self.run.stopped):
                 finish(
                     self.model,
                     *self._useful(values, observed, counts),
@@ -203,13 +205,13 @@ class Engine:
 
     def _call(self, values, observed, weights, recipe: Recipe, previous: Engine | None) -> tuple:
         """All that decides what fit computes, beside the seed."""
-        learned = previous and previous.model and previous.model.state_dict()
-        before = learned and {name: tensor.cpu().numpy() for name, tensor in learned.items()}
+        before = previous and previous.model and previous.model.state_dict()
+        before = before and {name: tensor.cpu().numpy() for name, tensor in before.items()}
         table = values.numpy(), observed.numpy(), weights, repr(self.encoder.schema)
         return table, recipe, before, str(self.device), torch.__version__
 
-    def _encode(self, table, recipe: Recipe, previous: Engine | None, weights=None):
-        """Values and observed cells, and the order of rows in which they stand."""
+    def _encode(self, table, recipe: Recipe, previous: Engine | None, weights):
+        """The table's cells, and where in it the rows stand, which are ordered by what they hold."""
         if previous is None:
             values, observed = self.encoder.fit_encode(table, weights)
         else:

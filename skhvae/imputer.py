@@ -322,7 +322,10 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         chunks, weights = chunks_of(X), None
         if chunks is not None:
             if sample_weight is not None:
-                raise ValueError("sample_weight needs a table in one piece, found chunks.")
+                raise ValueError(
+                    "sample_weight is for the rows of one table, but X comes in chunks. Pass a table, or "
+                    "leave out the weights."
+                )
             X, n_rows = sample_rows(chunks, np.random.default_rng(seed))
         table = self._check_columns(X, as_table(X), reset=previous is None)
         self.n_samples_seen_ = len(table) if chunks is None else n_rows
@@ -356,11 +359,11 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             seed=seed,
             report=ProgressLine() if self.verbose else None,
             previous=previous,
-            weights=weights,
-            watcher=task,
             checkpoints=None
             if self.checkpoint_dir is None
             else Checkpoints(self.checkpoint_dir, any_seed=self.random_state is None),
+            weights=weights,
+            watcher=task,
         )
         vars(self).update(_learned(engine))
 

@@ -35,11 +35,14 @@ class TrainingRun:
     history : list of dict
         One record an epoch.
     interrupted : bool
-        Whether Ctrl-C or its watcher ended it.
+        Whether Ctrl-C ended it.
+    stopped : bool
+        Whether its watcher ended it.
     """
 
     history: list[dict] = field(default_factory=list)
     interrupted: bool = False
+    stopped: bool = False
 
     def add(self, record: dict, report, n_epochs: int) -> None:
         """Append an epoch's record, numbered, and report it."""
@@ -140,8 +143,8 @@ def train(
     held_out_errors: Callable[[VAE], Tensor] | None,
     names: list[str],
     report: Callable[[dict, int], None] | None = None,
-    checkpoint: Checkpoint | None = None,
     watcher: Watcher = NOBODY,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingRun:
     """Train `model` in place; it ends with the best weights.
 
@@ -162,9 +165,9 @@ def train(
         The features' names, for the history and for errors.
     report : callable, optional
         Called after every epoch with its record and the number of planned epochs.
+    watcher : Watcher, optional
     checkpoint : Checkpoint, optional
         Where training goes on from, if it was broken off, and what it writes to every so often.
-    watcher : Watcher, optional
 
     Returns
     -------
@@ -208,15 +211,14 @@ def train(
 
     def best_model():
         found = copy.deepcopy(averaged.model)
-        if best.weights is not None:
-            found.load_state_dict(best.weights)
+        found.load_state_dict(best.weights or found.state_dict())
         return found
 
     model.train()
     model.lend(generator)
     try:
         loop.resume()
-        while len(run.history) < schedule.n_epochs and not run.interrupted:
+        while len(run.history) < schedule.n_epochs and not run.stopped:
             watcher.begin(in_all())
             epoch = len(run.history) + 1
             record = run_epoch(step, run_step, pace, names)
@@ -229,7 +231,7 @@ def train(
                     schedule.hasten(epoch)
             run.add(record, report, in_all())
             loop.save(now=len(run.history) == schedule.n_epochs)
-            run.interrupted = watcher.end(best_model, run.history)
+            run.stopped = watcher.end(best_model, run.history)
     except KeyboardInterrupt:
         run.interrupted = True
         warnings.warn(
@@ -259,8 +261,8 @@ def finish(
     names: list[str],
     run: TrainingRun,
     report: Callable[[dict, int], None] | None = None,
-    checkpoint: Checkpoint | None = None,
     watcher: Watcher = NOBODY,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Give a trained model the held-out cells too: a fifth of its epochs more, at a small rate.
 
@@ -298,12 +300,12 @@ def finish(
     model.lend(generator)
     try:
         loop.resume()
-        while len(run.history) < n_epochs and not run.interrupted:
+        while len(run.history) < n_epochs and not run.stopped:
             watcher.begin(n_epochs)
             record = run_epoch(step, run_step, pace, names)
             run.add(record, report, n_epochs)
             loop.save(now=len(run.history) == n_epochs)
-            run.interrupted = watcher.end(left, run.history)
+            run.stopped = watcher.end(left, run.history)
     except KeyboardInterrupt:
         run.interrupted = True
         warnings.warn(

@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skhvae import HeterogeneousVAEImputer, callbacks
+from skhvae import HeterogeneousVAEImputer, callbacks, load, save
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import hide_cells
 
@@ -242,6 +242,41 @@ def test_a_fitted_estimator_keeps_its_callbacks_and_nothing_of_the_fit():
     n_calls = len(recorder.calls)
     imputer.fit(TABLE)
     assert len(recorder.calls) == 2 * n_calls
+
+
+@pytest.mark.parametrize("after", [3, 6])
+def test_stopping_is_the_end_and_leaves_no_checkpoint(after, tmp_path):
+    stopped = light(Stopper(after), checkpoint_dir=tmp_path).fit(TABLE)
+    assert not list(tmp_path.iterdir())
+    assert_same(stopped, light(Stopper(after)).fit(TABLE))
+
+
+class Breaking(Recorder):
+    """Fails when the fourth epoch begins."""
+
+    def _note(self, what, estimator, context, **given):
+        if what == "begin" and context.task_name == "epoch" and context.task_id == 3:
+            raise RuntimeError("in the fourth epoch")
+
+
+def test_callbacks_of_a_fit_that_goes_on_from_a_checkpoint(tmp_path):
+    with pytest.raises(RuntimeError, match="in the fourth epoch"):
+        light(Breaking(), checkpoint_dir=tmp_path).fit(TABLE)
+    assert list(tmp_path.iterdir())
+    recorder = Recorder()
+    imputer = light(recorder, checkpoint_dir=tmp_path).fit(TABLE)
+    assert_same(imputer, light().fit(TABLE))
+    assert [fitted.n_iter_ for _, fitted in recorder.ends()][-2:] == [6, 6]
+    assert not list(tmp_path.iterdir())
+
+
+def test_callbacks_are_not_saved(tmp_path):
+    pytest.importorskip("safetensors")
+    imputer = light(Recorder()).fit(TABLE)
+    save(imputer, tmp_path / "imputer.skhvae")
+    loaded = load(tmp_path / "imputer.skhvae")
+    assert not hasattr(loaded, "_skl_callbacks")
+    assert_same(loaded, imputer)
 
 
 # scikit-learn's own

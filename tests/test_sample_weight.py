@@ -254,6 +254,27 @@ def test_bad_weights_raise_before_training_and_change_nothing(weights, message, 
     assert vars(imputer) == before
 
 
+def test_chunks_have_no_weights():
+    with pytest.raises(ValueError, match="X comes in chunks"):
+        light().fit([TABLE, TABLE], sample_weight=COUNTS)
+
+
+def test_another_fit_goes_on_from_no_checkpoint_of_other_weights(tmp_path, monkeypatch):
+    """What was broken off is another fit."""
+    weights = 0.5 + COUNTS
+    with monkeypatch.context() as patched:
+        patched.setattr("skhvae.engine.finish", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            light(checkpoint_dir=tmp_path).fit(TABLE, sample_weight=weights)
+    left = set(tmp_path.iterdir())
+    assert left
+    assert_same_fit(light(checkpoint_dir=tmp_path).fit(TABLE), light().fit(TABLE))
+    assert set(tmp_path.iterdir()) == left
+    again = light(checkpoint_dir=tmp_path).fit(TABLE, sample_weight=weights)
+    assert_same_fit(again, light().fit(TABLE, sample_weight=weights))
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_weights_of_scores(fitted):
     with pytest.raises(ValueError, match="Negative"):
         fitted.score(TABLE, sample_weight=-COUNTS)

@@ -290,7 +290,8 @@ def test_a_watcher_can_stop(problem, held_out, most):
     watcher = Watching(most)
     errors = Scripted(problem, 3.0, 1.0, 2.0) if held_out else None
     result = run(problem, held_out_errors=errors, watcher=watcher)
-    assert result.interrupted
+    assert result.stopped
+    assert not result.interrupted
     assert len(result.history) == most
     assert torch.equal(weights(watcher.models[-1]), weights(problem.model))
     assert not problem.model.training

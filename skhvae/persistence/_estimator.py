@@ -23,24 +23,25 @@ __all__ = ["ESTIMATOR"]
 
 _LEARNED = [
     "n_features_in_",
+    "n_samples_seen_",
     "_engine",
     "device_",
     "schema_",
     "feature_types_",
     "history_",
     "n_iter_",
-    "n_samples_seen_",
     "feature_errors_",
     "gradient_conflict_",
     "missingness_",
     "indicator_",
 ]
 _OPTIONAL = ["feature_names_in_", "_sklearn_output_config", "_metadata_request"]
+_NOT_KEPT = {"_skl_callbacks"}  # they watch a fit, and have no part in what it leaves
 _PARAMETERS = list(HeterogeneousVAEImputer().get_params(deep=False))
 
 
 def _imputer_parts(imputer: HeterogeneousVAEImputer) -> dict[str, Any]:
-    attributes = vars(imputer)
+    attributes = {k: v for k, v in vars(imputer).items() if k not in _NOT_KEPT}
     learned = _LEARNED if "_engine" in attributes else ()
     return checked(attributes, [*_PARAMETERS, *learned], _OPTIONAL)
 
