@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skhvae.checkpoint import Checkpoints
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import imputation_errors
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
@@ -109,34 +110,27 @@ class Engine:
         seed: int,
         report=None,
         previous: Engine | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> Engine:
         """Learn the observed cells of `table`; some are held out to stop in time.
 
         With a `previous` engine of the same encoder, training goes on from its model, and from what
-        its strategies remember if they are those of `recipe`.
+        its strategies remember if they are those of `recipe`. With `checkpoints`, it goes on from where
+        the same call was broken off.
         """
-        encode = self.encoder.encode if previous else self.encoder.fit_encode
-        values, observed = encode(table)
-        self.recipe = recipe
+        values, observed = self._encode(table, recipe, previous)
         features = self.encoder.features
-        host = torch.Generator().manual_seed(seed)
-        generator = host
-        if self.device.type != "cpu":
-            generator = torch.Generator(self.device).manual_seed(seed)
-        self._latent_dim = recipe.n_members * recipe.latent_dim
-        self._by_median = torch.tensor(
-            [feature.type.estimate == "median" for feature in features], device=self.device
-        )
         if not features or not observed.any():
             self._take_over(previous)
             return self
+        stages = {"training": None, "last-stretch": None}
+        if checkpoints is not None:
+            seed = checkpoints.begin(self._call(values, observed, recipe, previous), seed)
+            stages = {stage: checkpoints.of(stage) for stage in stages}
+        host, generator = self._generators(seed)
         held = hold_out(observed, recipe.validation_fraction, recipe.n_members, host)
         shown = observed & ~held
-        self._take_over(previous)
-        if self.model is None:
-            self.model = self._new_model(values, observed, host).to(self.device)
-        if self.impartiality is None:
-            self.impartiality = Impartiality(as_strategy(recipe.moo))
+        self._prepare(values, observed, host, previous)
         self.impartiality.lend(generator)
         loop = dict(
             objective=recipe.objective,
@@ -146,12 +140,14 @@ class Engine:
             names=_distinct_names(features),
             report=report,
         )
-        # Antithetic pairs, and the centre if the number is odd.
-        n_points, size = self.model.n_points, self.model.noise_dim
-        half = torch.randn(n_points // 2, size, generator=host)
-        self._points = torch.cat([half, -half, torch.zeros(n_points % 2, size)]).to(self.device)
         judge = self._judge(values, shown, held, host) if held.any() else None
-        self.run = train(self.model, *self._useful(values, shown), held_out_errors=judge, **loop)
+        self.run = train(
+            self.model,
+            *self._useful(values, shown),
+            held_out_errors=judge,
+            checkpoint=stages["training"],
+            **loop,
+        )
         if judge is not None:
             first = slice(_MOST_HELD_OUT_ROWS)
             estimates, cells = held_out_estimates(
@@ -165,7 +161,13 @@ class Engine:
             in_table = table[: len(cells)], self.encoder.in_table_order(cells)
             self.held_out_errors = self._errors_of(estimates, in_table[0], *in_table)
             if not self.run.interrupted:
-                finish(self.model, *self._useful(values, observed), run=self.run, **loop)
+                finish(
+                    self.model,
+                    *self._useful(values, observed),
+                    run=self.run,
+                    checkpoint=stages["last-stretch"],
+                    **loop,
+                )
             self.repeats = None
             if recipe.use_repeated_rows:
                 self.repeats = repetitions_that_pay(
@@ -177,7 +179,46 @@ class Engine:
         )
         self.missingness = report.loc[self._modelled()]
         self.selection = selection and selection.to(self.device)
+        if checkpoints is not None and not self.run.interrupted:
+            checkpoints.remove()
         return self
+
+    def _call(self, values, observed, recipe: Recipe, previous: Engine | None) -> tuple:
+        """All that decides what fit computes, beside the seed."""
+        weights = previous and previous.model and previous.model.state_dict()
+        before = weights and {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+        table = values.numpy(), observed.numpy(), repr(self.encoder.schema)
+        return table, recipe, before, str(self.device), torch.__version__
+
+    def _encode(self, table, recipe: Recipe, previous: Engine | None):
+        encode = self.encoder.encode if previous else self.encoder.fit_encode
+        values, observed = encode(table)
+        self.recipe = recipe
+        self._latent_dim = recipe.n_members * recipe.latent_dim
+        self._by_median = torch.tensor(
+            [feature.type.estimate == "median" for feature in self.encoder.features],
+            device=self.device,
+        )
+        return values, observed
+
+    def _generators(self, seed: int) -> tuple[torch.Generator, torch.Generator]:
+        """On the host and on the device, one and the same if these are."""
+        host = torch.Generator().manual_seed(seed)
+        if self.device.type == "cpu":
+            return host, host
+        return host, torch.Generator(self.device).manual_seed(seed)
+
+    def _prepare(self, values, observed, host, previous: Engine | None) -> None:
+        """A model, its strategies and its points: the previous ones, or new ones."""
+        self._take_over(previous)
+        if self.model is None:
+            self.model = self._new_model(values, observed, host).to(self.device)
+        if self.impartiality is None:
+            self.impartiality = Impartiality(as_strategy(self.recipe.moo))
+        # Antithetic pairs, and the centre if the number is odd.
+        n_points, size = self.model.n_points, self.model.noise_dim
+        half = torch.randn(n_points // 2, size, generator=host)
+        self._points = torch.cat([half, -half, torch.zeros(n_points % 2, size)]).to(self.device)
 
     def _new_model(self, values, observed, generator) -> VAE:
         recipe = self.recipe

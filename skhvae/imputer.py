@@ -8,9 +8,12 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from skhvae.assignment import assign_likelihoods
+from skhvae.checkpoint import Checkpoints
+from skhvae.chunks import chunks_of, sample_rows
 from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine, Recipe
 from skhvae.evaluation import total_error
@@ -21,7 +24,7 @@ from skhvae.presets import PRESETS, batch_size
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
 from skhvae.schema import infer_schema
-from skhvae.table import as_table
+from skhvae.table import as_table, in_form_of, is_table
 
 __all__ = ["HeterogeneousVAEImputer"]
 
@@ -113,6 +116,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Where rows of the training table repeat each other, and held-out cells show that it helps, take what
         is missing in a row from one that agrees with it in all that both know. The estimator then
         keeps up to 65,536 rows of the table.
+    checkpoint_dir : path-like or None, default=None
+        Where fit writes, every half a minute, how far it is. The same call on the same table goes on from there if it
+        was broken off, by a crash or Ctrl-C, and ends as if it had not been; the files are deleted when fit has
+        come to its end. They are pickles: use a folder to which nobody else can write.
     device : str, default="auto"
         "auto" takes CUDA when there is one; otherwise any name that torch knows.
     random_state : int, RandomState instance or None, default=None
@@ -142,6 +149,8 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     n_iter_ : int
         Epochs run.
     n_features_in_ : int
+    n_samples_seen_ : int
+        Rows of the training table, of all its chunks.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if all column names are strings.
     indicator_ : MissingIndicator or None
@@ -208,6 +217,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         keep_empty_features=False,
         mechanism="auto",
         use_repeated_rows=True,
+        checkpoint_dir=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -240,6 +250,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.keep_empty_features = keep_empty_features
         self.mechanism = mechanism
         self.use_repeated_rows = use_repeated_rows
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -250,7 +261,11 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
-            With missing cells, or without any.
+            With missing cells, or without any. Of pandas, polars or Arrow, or whatever offers
+            ``__arrow_c_stream__`` or ``__dataframe__``, which takes pyarrow. A table larger than memory can
+            come in chunks: a path of a Parquet, Feather or CSV file or of a folder of them, a list of
+            paths, a dataset of pyarrow, or a list or an iterator of tables. They are read once, and up to
+            2**20 rows, or 2**25 cells, drawn at random from all of them are learned.
         y : ignored
 
         Returns
@@ -284,6 +299,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
     def _fit(self, X, previous: Engine | None) -> None:
         check_parameters(self)
         device = resolve_device(self.device)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        chunks = chunks_of(X)
+        if chunks is not None:
+            X, n_rows = sample_rows(chunks, np.random.default_rng(seed))
         table = self._check_columns(X, as_table(X), reset=previous is None)
         if len(table) < 2:
             raise ValueError(
@@ -291,7 +310,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             )
         recipe = self._recipe(*table.shape, previous)
         if previous is None:
-            encoder = self._new_encoder(table, named=isinstance(X, pd.DataFrame))
+            encoder = self._new_encoder(table, named=is_table(X))
         else:
             encoder = previous.encoder
             self._check_architecture(previous.recipe.architecture, recipe.architecture)
@@ -301,12 +320,16 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         engine = Engine(encoder, device).fit(
             table,
             recipe,
-            seed=check_random_state(self.random_state).randint(2**31 - 1),
+            seed=seed,
             report=ProgressLine() if self.verbose else None,
             previous=previous,
+            checkpoints=None
+            if self.checkpoint_dir is None
+            else Checkpoints(self.checkpoint_dir, any_seed=self.random_state is None),
         )
         history = pd.DataFrame(engine.run.history)
         self._engine, self.device_ = engine, device
+        self.n_samples_seen_ = len(table) if chunks is None else n_rows
         self.schema_, self.feature_types_ = schema, schema.types
         self.history_ = history.set_index("epoch") if len(history) else history
         self.n_iter_ = len(history)
@@ -316,6 +339,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         self.indicator_ = None
         if self.add_indicator:
             indicator = MissingIndicator(features="missing-only", error_on_new=False)
+            indicator.set_output(transform="default")  # whatever is set everywhere
             self.indicator_ = indicator.fit(_as_nan(encoder.missing(table)))
 
     def _new_encoder(self, table: pd.DataFrame, named: bool) -> TableEncoder:
@@ -375,14 +399,15 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_features)
-            With the columns of the training table.
+            With the columns of the training table, of the same library or another one.
 
         Returns
         -------
         DataFrame or ndarray of shape (n_rows, n_features_out)
-            As `X`, with its dtypes, categories, names and index; ``set_output`` overrides. Columns
-            without an observed cell in fit are left out unless ``keep_empty_features=True``;
-            indicators follow if ``add_indicator=True``.
+            As `X`, of its library, with its dtypes, categories, names and index (of pandas, if `X`
+            is neither of polars nor Arrow, nor an array); ``set_output`` overrides. Columns without an
+            observed cell in fit are left out unless ``keep_empty_features=True``; indicators follow
+            if ``add_indicator=True``.
 
         Raises
         ------
@@ -391,22 +416,25 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             feature type, and for infinities.
         """
         check_is_fitted(self)
-        table = self._check_columns(X, as_table(X), reset=False)
+        own = as_table(X)
+        table = self._check_columns(X, own, reset=False)
         completed, missing = self._engine.complete(table, self.keep_empty_features)
         flags = None
         if self.indicator_ is not None:
             flags = self.indicator_.transform(_as_nan(missing))
-        if not isinstance(X, pd.DataFrame):
+        container = _get_output_config("transform", self)["dense"]
+        if container == "default" and not is_table(X):
             array = completed.to_numpy()
             return array if flags is None else np.hstack([array, flags])
-        same = list(X.columns) == self.schema_.names  # others may follow a fit to an array
-        names = X.columns if same else pd.Index(self._names())
+        same = list(own.columns) == self.schema_.names  # others may follow a fit to an array
+        names = own.columns if same else pd.Index(self._names())
         completed.columns = names[self._kept()]
         if flags is not None:
             names = self.indicator_.get_feature_names_out(self._names())
             flags = pd.DataFrame(flags, index=completed.index, columns=names)
             completed = pd.concat([completed, flags], axis=1)
-        return completed
+        kept = np.flatnonzero(self._kept()).tolist()
+        return in_form_of(X, own, completed, missing, kept, container)
 
     def _kept(self) -> list[bool]:
         """Which columns transform returns."""
@@ -468,7 +496,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         table = self._check_columns(X, as_table(X), reset=False)
         complete = None
-        if np.ndim(y) == 2:
+        if is_table(y) or np.ndim(y) == 2:
             complete = self._check_columns(y, as_table(y), reset=False)
             if complete.shape != table.shape:
                 raise ValueError(
@@ -501,9 +529,11 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             if reset:
                 self.n_features_in_ = len(names)
         else:
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            # Not every library tells scikit-learn its names.
+            named = table if is_table(X) else X
+            validate_data(self, named, reset=reset, skip_check_array=True)
         # scikit-learn compares names that are all strings; all others are compared here.
-        if not reset and isinstance(X, pd.DataFrame) and False in text:
+        if not reset and is_table(X) and False in text:
             fitted = self.schema_.names
             if names != fitted and (
                 True in text or not all(isinstance(name, str) for name in fitted)

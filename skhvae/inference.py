@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +13,7 @@ from torch.nn import functional
 from skhvae.mixtures import distribution, estimates
 from skhvae.models import VAE, output_size
 from skhvae.selection import SelectionModel
+from skhvae.threads import side_by_side
 
 __all__ = [
     "impute_rows",
@@ -196,8 +194,7 @@ def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: T
 
     How a matrix product rounds depends on its shape, and a choice between levels on how it rounds.
     So all chunks have one shape, `size` rows, the last one padded, and a row meets the same arithmetic
-    whatever stands beside it. On the CPU a thread has a chunk of its own: threads that share every
-    operation wait for each other after each.
+    whatever stands beside it. On the CPU a thread has a chunk of its own.
     """
     like, home = next(model.parameters()), of_rows[0].device
 
@@ -213,11 +210,7 @@ def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: T
     starts = range(0, len(of_rows[0]), size)
     if like.device.type != "cpu":
         return torch.cat([run(start) for start in starts])
-    with _single_threaded_operations() as n_threads:
-        if min(n_threads, len(starts)) == 1:
-            return torch.cat([run(start) for start in starts])
-        with ThreadPoolExecutor(n_threads) as pool:
-            return torch.cat(list(pool.map(run, starts)))
+    return torch.cat(side_by_side(run, starts))
 
 
 def _chunk_size(model: VAE, n_points: int) -> int:
@@ -226,21 +219,6 @@ def _chunk_size(model: VAE, n_points: int) -> int:
     most = _MOST_OUTPUTS // model.heads.layout.n_parameters
     rows = min(most, _CHUNK if on_cpu else _CHUNK_OF_DEVICE) // n_points
     return 2 ** int(math.log2(max(_FEWEST_ROWS, rows)))
-
-
-_number_of_threads = threading.Lock()  # is the process's, not the caller's
-
-
-@contextmanager
-def _single_threaded_operations() -> Iterator[int]:
-    """torch's operations take one thread each; yields how many they had before."""
-    with _number_of_threads:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield before
-        finally:
-            torch.set_num_threads(before)
 
 
 def log_predictive(

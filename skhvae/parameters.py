@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 
 import torch
@@ -45,6 +46,7 @@ CONSTRAINTS = {
     "keep_empty_features": ["boolean"],
     "mechanism": [StrOptions(set(MECHANISMS))],
     "use_repeated_rows": ["boolean"],
+    "checkpoint_dir": [str, os.PathLike, None],
     "device": [str],
     "random_state": ["random_state"],
     "verbose": ["verbose"],

@@ -7,6 +7,7 @@ contents of tensors, so that whoever recorded its operations can run the same st
 from __future__ import annotations
 
 import copy
+import pickle
 
 import torch
 from torch import Tensor
@@ -218,3 +219,36 @@ class Step:
             "tally": self.tally.tensors,
             "strategies": self.impartiality.tensors(),
         }
+
+    def memory(self) -> dict:
+        """All that a later step depends on, to be written down between two of them."""
+        generator = self.generator
+        self.impartiality.lend(None)  # is shared, not copied
+        impartiality = pickle.dumps(self.impartiality)
+        self.impartiality.lend(generator)
+        return {
+            "tensors": self._changing(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": generator.get_state(),
+            "impartiality": impartiality,
+        }
+
+    def remember(self, memory: dict) -> None:
+        """Go on from where another step of the same model and rows stood."""
+        for tensor, kept in zip(self._changing(), memory["tensors"], strict=True):
+            tensor.copy_(kept)
+        self._optimizer.load_state_dict(memory["optimizer"])
+        self._optimizer.param_groups[0]["lr"] = self._rate  # not the copy that was written down
+        self.generator.set_state(memory["generator"].cpu())
+        self.impartiality.take_over(pickle.loads(memory["impartiality"]))
+
+    def _changing(self) -> list[Tensor]:
+        models = [self.model]
+        tensors = [*self.tally.tensors]
+        if self.averaged is not None:
+            models.append(self.averaged.model)
+            tensors += self.averaged.tensors
+        for model in models:
+            tensors += [p.detach() for p in model.parameters()]
+            tensors += list(model.buffers())
+        return tensors

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,17 +11,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from skhvae.checkpoint import Checkpoint
+from skhvae.epoch import by_feature, run_epoch, runner
 from skhvae.models import VAE
 from skhvae.moo import Impartiality
 from skhvae.objectives import Objective
-from skhvae.replay import Replay
 from skhvae.schedule import Schedule, TrainingPlan
-from skhvae.step import Averaged, Step, Tally
+from skhvae.step import Averaged, Step
 
 __all__ = ["TrainingRun", "finish", "train"]
 
-_MAX_SKIPPED_IN_A_ROW = 25
-_STEPS_UNWATCHED = 100  # whether steps are finite is asked this seldom: a device is waited for
 # Held-out errors are noisy: epochs are compared by a moving average with this memory, so that the best
 # is not merely the luckiest.
 _MEMORY = 0.7
@@ -51,58 +49,60 @@ class TrainingRun:
             report(record, n_epochs)
 
 
-def _epoch(step: Step, run_step: Callable[[], None], pace, names: list[str]) -> dict:
-    """A pass over shuffled rows.
+@dataclass
+class _Best:
+    """The weights that imputed held-out cells best, and when that was; None before there are any."""
+
+    weights: dict | None = None
+    error: float = math.inf
+    epoch: int = 0
+    smooth: float | None = None
+
+    def compare(self, error: float, epoch: int, model: VAE, tol: float) -> None:
+        if not math.isfinite(error):
+            return
+        before = error if self.smooth is None else self.smooth
+        self.smooth = _MEMORY * before + (1 - _MEMORY) * error
+        if self.smooth < self.error - tol:
+            self.error, self.epoch = self.smooth, epoch
+            self.weights = copy.deepcopy(model.state_dict())
+
+
+class _Loop:
+    """What a loop has come to: from a checkpoint, where there is one, and into it after an epoch.
 
     Parameters
     ----------
     step : Step
-    run_step : callable
-        Runs it, one way or another.
-    pace : callable
-        Share of the pass done, in (0, 1] -> learning rate and share of the training done.
-    names : list of str
-
-    Returns
-    -------
-    dict
-        The record of the epoch: means over its steps.
+    run : TrainingRun
+    checkpoint : Checkpoint or None
+    **progress
+        Objects whose attributes say how far the loop is.
     """
-    started = time.perf_counter()
-    step.tally.begin()
-    batches = step.shuffled()
-    for done, rows in enumerate(batches, 1):
-        rate, progress = pace(done / len(batches))
-        step.prepare(rows, rate, progress)
-        run_step()
-        if done % _STEPS_UNWATCHED == 0 or done == len(batches):
-            _check_convergence(step.tally, names)
-    losses, kl, n_taken = step.tally.means()
-    return {
-        "loss": losses.sum().item(),
-        "kl": kl,
-        "learning_rate": rate,
-        "skipped_steps": len(batches) - n_taken,
-        "seconds": time.perf_counter() - started,
-        **_by_feature("loss", names, losses),
-        **_conflict(step.impartiality, names),
-    }
 
+    def __init__(self, step: Step, run: TrainingRun, checkpoint: Checkpoint | None, **progress):
+        self._step, self._checkpoint = step, checkpoint
+        self._progress = {"run": run, **progress}
 
-def _conflict(impartiality: Impartiality, names: list[str]) -> dict:
-    """How much the features' gradients at h disagreed in this epoch, and what each counted."""
-    found = impartiality.at("h").conflict.epoch()
-    if found is None:
-        return {}
-    share, weights = found
-    return {"conflicting_pairs": share, **_by_feature("weight", names, weights)}
+    def resume(self) -> None:
+        """Go on from the checkpoint; make one if there is none, lest it fail only later."""
+        if self._checkpoint is None:
+            return
+        kept = self._checkpoint.load(self._step.values.device)
+        if kept is None:
+            self.save(now=True)
+            return
+        self._step.remember(kept["step"])
+        for name, thing in self._progress.items():
+            vars(thing).update(kept[name])
 
+    def save(self, now: bool = False) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.save(self._state, now)
 
-def _runner(step: Step) -> Callable[[], None]:
-    """What runs the step: on a CUDA device a recording of it, where it can be recorded."""
-    if step.values.is_cuda and step.recordable:
-        return Replay(step, step.state, step.generator)
-    return step
+    def _state(self) -> dict:
+        progress = {name: dict(vars(thing)) for name, thing in self._progress.items()}
+        return {"step": self._step.memory(), **progress}
 
 
 def train(
@@ -117,6 +117,7 @@ def train(
     held_out_errors: Callable[[VAE], Tensor] | None,
     names: list[str],
     report: Callable[[dict, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingRun:
     """Train `model` in place; it ends with the best weights.
 
@@ -137,6 +138,8 @@ def train(
         The features' names, for the history and for errors.
     report : callable, optional
         Called after every epoch with its record and the number of planned epochs.
+    checkpoint : Checkpoint, optional
+        Where training goes on from, if it was broken off, and what it writes to every so often.
 
     Returns
     -------
@@ -164,10 +167,10 @@ def train(
         generator=generator,
         averaged=averaged,
     )
-    run_step = _runner(step)
+    run_step = runner(step)
     schedule = Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
-    best_error, best_epoch, smooth = math.inf, 0, None
-    best = averaged.model.state_dict()
+    best = _Best()
+    loop = _Loop(step, run, checkpoint, schedule=schedule, best=best)
 
     def in_all():  # the last stretch included
         finished = held_out_errors is not None
@@ -180,21 +183,19 @@ def train(
     model.train()
     model.lend(generator)
     try:
+        loop.resume()
         while len(run.history) < schedule.n_epochs:
             epoch = len(run.history) + 1
-            record = _epoch(step, run_step, pace, names)
+            record = run_epoch(step, run_step, pace, names)
             if held_out_errors is not None:
                 errors = held_out_errors(averaged.model)
                 error = errors.nanmean().item()
-                record |= {"held_out_error": error, **_by_feature("error", names, errors)}
-                if math.isfinite(error):
-                    smooth = error if smooth is None else _MEMORY * smooth + (1 - _MEMORY) * error
-                    if smooth < best_error - plan.tol:
-                        best_error, best_epoch = smooth, epoch
-                        best = copy.deepcopy(averaged.model.state_dict())
-                if epoch - best_epoch >= plan.n_iter_no_change and not schedule.hastened:
+                record |= {"held_out_error": error, **by_feature("error", names, errors)}
+                best.compare(error, epoch, averaged.model, plan.tol)
+                if epoch - best.epoch >= plan.n_iter_no_change and not schedule.hastened:
                     schedule.hasten(epoch)
             run.add(record, report, in_all())
+            loop.save(now=len(run.history) == schedule.n_epochs)
     except KeyboardInterrupt:
         run.interrupted = True
         warnings.warn(
@@ -206,7 +207,7 @@ def train(
     finally:
         model.lend(None)
         model.zero_grad()  # gradients hold memory
-    model.load_state_dict(best)
+    model.load_state_dict(best.weights or averaged.model.state_dict())
     model.eval()
     return run
 
@@ -223,6 +224,7 @@ def finish(
     names: list[str],
     run: TrainingRun,
     report: Callable[[dict, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Give a trained model the held-out cells too: a fifth of its epochs more, at a small rate.
 
@@ -240,7 +242,7 @@ def finish(
         weight_decay=plan.weight_decay,
         generator=generator,
     )
-    run_step = _runner(step)
+    run_step = runner(step)
     n_epochs = plan.finishing_epochs(len(run.history))
     before, n_before = copy.deepcopy(model.state_dict()), len(run.history)
 
@@ -248,12 +250,15 @@ def finish(
         progress = (len(run.history) - n_before + share) / n_epochs
         return plan.finishing_rate(progress), 1.0
 
+    loop = _Loop(step, run, checkpoint)
     model.train()
     model.lend(generator)
     try:
+        loop.resume()
         while len(run.history) < n_before + n_epochs:
-            record = _epoch(step, run_step, pace, names)
+            record = run_epoch(step, run_step, pace, names)
             run.add(record, report, n_before + n_epochs)
+            loop.save(now=len(run.history) == n_before + n_epochs)
     except KeyboardInterrupt:
         run.interrupted = True
         model.load_state_dict(before)
@@ -267,18 +272,3 @@ def finish(
         model.lend(None)
         model.zero_grad()  # gradients hold memory
         model.eval()
-
-
-def _by_feature(what: str, names: list[str], values: Tensor) -> dict:
-    return {f"{what}[{name}]": v for name, v in zip(names, values.tolist(), strict=True)}
-
-
-def _check_convergence(tally: Tally, names: list[str]) -> None:
-    if tally.n_skipped_in_a_row < _MAX_SKIPPED_IN_A_ROW:
-        return
-    bad = [name for name, culprit in zip(names, tally.culprits.tolist(), strict=True) if culprit]
-    where = f"in column(s) {', '.join(map(repr, bad))}" if bad else "in its gradient"
-    raise FloatingPointError(
-        f"The loss was not finite {where} for {_MAX_SKIPPED_IN_A_ROW} steps in a row. Lower "
-        "learning_rate_init, choose another likelihood for these columns, or rescale them."
-    )

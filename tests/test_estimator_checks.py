@@ -25,8 +25,6 @@ LEFT_OUT = [
     "check_transformer_get_feature_names_out_pandas",
     "check_dataframe_column_names_consistency",
     "check_inplace_ensure_writeable",
-]
-NEEDS_POLARS_INPUT = [
     "check_set_output_transform_polars",
     "check_global_set_output_transform_polars",
 ]
@@ -55,13 +53,6 @@ def test_checks_were_collected():
 @pytest.mark.parametrize("check", LEFT_OUT)
 def test_checks_left_out_by_check_estimator(estimator, check):
     getattr(estimator_checks, check)("HeterogeneousVAEImputer", clone(estimator))
-
-
-@pytest.mark.xfail(raises=TypeError, reason="tables of polars are refused, with the remedy")
-@pytest.mark.parametrize("check", NEEDS_POLARS_INPUT)
-def test_checks_with_polars_input(check):
-    pytest.importorskip("polars")
-    getattr(estimator_checks, check)("HeterogeneousVAEImputer", clone(LIGHT))
 
 
 @pytest.mark.slow

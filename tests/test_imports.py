@@ -19,12 +19,15 @@ SOURCES = {
 # What each module or package may import, of ours and of others; ours from the bottom up. A new
 # module needs a row: say where it stands.
 NUMBERS = {"numpy", "pandas", "scipy"}
+OPTIONAL = {"polars", "pyarrow"}
 ALLOWED = {
     "likelihoods": (set(), {"torch", "numpy", "scipy"}),
     "moo": (set(), {"torch", "numpy", "scipy"}),
     "_version": (set(), set()),
     "progress": (set(), set()),
-    "table": (set(), NUMBERS | {"sklearn"}),
+    "threads": (set(), {"torch"}),
+    "table": (set(), NUMBERS | {"sklearn", "narwhals"} | OPTIONAL),
+    "chunks": ({"table"}, NUMBERS | OPTIONAL),
     "features": (set(), NUMBERS),
     "schema": ({"table", "features"}, NUMBERS),
     "assignment": ({"table", "features", "likelihoods"}, set()),
@@ -39,7 +42,7 @@ ALLOWED = {
     "objectives": ({"models", "moo"}, {"torch"}),
     "selection": (set(), {"torch"}),
     "mixtures": ({"likelihoods", "selection"}, {"torch", "numpy"}),
-    "inference": ({"models", "selection", "mixtures"}, {"torch"}),
+    "inference": ({"models", "selection", "mixtures", "threads"}, {"torch"}),
     "held_out": ({"models", "inference"}, {"torch"}),
     "missingness": ({"features", "models", "selection", "inference"}, NUMBERS | {"torch"}),
     "repeats": (set(), {"torch", "numpy"}),
@@ -48,7 +51,12 @@ ALLOWED = {
     "hiding": (set(), {"torch"}),
     "step": ({"hiding", "models", "moo", "objectives"}, {"torch"}),
     "replay": (set(), {"torch"}),
-    "training": ({"models", "moo", "objectives", "schedule", "step", "replay"}, {"torch"}),
+    "epoch": ({"moo", "step", "replay"}, {"torch"}),
+    "checkpoint": (set(), {"torch", "joblib"}),
+    "training": (
+        {"models", "moo", "objectives", "schedule", "step", "epoch", "checkpoint"},
+        {"torch"},
+    ),
     "engine": (
         {
             "encoding",
@@ -62,6 +70,7 @@ ALLOWED = {
             "missingness",
             "repeats",
             "schedule",
+            "checkpoint",
             "training",
         },
         NUMBERS | {"torch"},
@@ -72,7 +81,16 @@ ALLOWED = {
     ),
     "imputer": (
         {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
-        | {"objectives", "parameters", "presets", "schedule", "progress", "engine"},
+        | {
+            "objectives",
+            "parameters",
+            "presets",
+            "schedule",
+            "progress",
+            "checkpoint",
+            "chunks",
+            "engine",
+        },
         NUMBERS | {"torch", "sklearn"},
     ),
     "persistence": (
@@ -161,20 +179,22 @@ def at_import(tree):
             yield from at_import(node)
 
 
-def of_matplotlib(tree):
-    return [name for name in imported(at_import(tree)) if name.startswith("matplotlib")]
+def optional(tree):
+    """What is imported at once of the libraries that need not be there."""
+    names = {name.split(".")[0] for name in imported(at_import(tree))}
+    return names & (OPTIONAL | {"matplotlib"})
 
 
 @pytest.mark.parametrize("module", sorted(SOURCES))
-def test_matplotlib_is_imported_inside_functions_alone(module):
-    assert not of_matplotlib(parsed(module))
+def test_optional_libraries_are_imported_inside_functions_alone(module):
+    assert not optional(parsed(module))
 
 
-def test_matplotlib_would_be_found():
-    line = "from matplotlib import pyplot"
-    assert not of_matplotlib(ast.parse(f"class A:\n    def f(self):\n        {line}"))
-    assert of_matplotlib(ast.parse(line))
-    assert of_matplotlib(ast.parse(f"class A:\n    if True:\n        {line}"))
+def test_optional_libraries_would_be_found():
+    for line in ("from matplotlib import pyplot", "import polars", "import pyarrow.compute"):
+        assert not optional(ast.parse(f"class A:\n    def f(self):\n        {line}"))
+        assert optional(ast.parse(line))
+        assert optional(ast.parse(f"class A:\n    if True:\n        {line}"))
 
 
 PUBLIC = {

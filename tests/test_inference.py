@@ -90,14 +90,6 @@ def wide(request, n_members):
     return problem
 
 
-@pytest.fixture
-def n_threads():
-    """torch.set_num_threads, undone afterwards."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("rows_at_once", [None, 16, 64])
 def test_a_row_is_the_same_to_the_last_bit(wide, rows_at_once):
     """In any order, among any rows, in any place of any chunk."""

@@ -7,7 +7,7 @@ import torch
 from small_problem import PAIRS, seeded, small_problem
 from tape import NotRecordable, record_on_tape
 
-from skhvae import training
+from skhvae import epoch, training
 from skhvae.models import MODELS
 from skhvae.moo import NSGD, STRATEGIES, Chain, Impartiality, as_strategy
 from skhvae.objectives import OBJECTIVES
@@ -185,7 +185,7 @@ def test_training_by_replays_is_training(objective, model, strategy, monkeypatch
         return lambda: replays.append(replay())
 
     monkeypatch.setattr(
-        training, "_runner", lambda step: Replay(step, step.state, step.generator, record)
+        training, "runner", lambda step: Replay(step, step.state, step.generator, record)
     )
     actual, actual_history = trained(objective, model, strategy)
     assert len(replays) == 12 - 4 + 1  # the last stretch is too short to begin with
@@ -210,7 +210,7 @@ def test_the_tape_does_not_record_what_waits():
 
 
 def test_the_cpu_runs_the_step_itself(monkeypatch):
-    monkeypatch.setattr(training, "Replay", None)
+    monkeypatch.setattr(epoch, "Replay", None)
     trained("elbo", "cvae", "equal-norm")
 
 
@@ -220,7 +220,7 @@ def test_cuda_graphs(objective, model, strategy, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         weights, history = trained(objective, model, strategy, "cuda")
-    monkeypatch.setattr(training, "_runner", lambda step: step)
+    monkeypatch.setattr(training, "runner", lambda step: step)
     expected, expected_history = trained(objective, model, strategy, "cuda")
     torch.testing.assert_close(weights, expected, rtol=1e-2, atol=1e-3)
     for found, expected in zip(history, expected_history, strict=True):

@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -16,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from subprocesses import output_of
 
 from skhvae import HeterogeneousVAEImputer
 from skhvae.datasets import make_heterogeneous
@@ -78,19 +76,9 @@ def search_in_processes():
 
 @pytest.fixture(scope="module")
 def in_processes():
-    """Forked workers would hang: OpenMP's threads, once started, do not survive a fork."""
     # A limit in the environment, like that of CI, would hide that workers have none of their own.
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    process = subprocess.run(
-        [sys.executable, "-c", "import test_search; test_search.search_in_processes()"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout)
+    output = output_of("import test_search; test_search.search_in_processes()")
+    return json.loads(output)
 
 
 @pytest.mark.slow

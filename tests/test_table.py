@@ -335,7 +335,6 @@ def test_filling_many_cells_rounds_and_keeps_the_bounds():
         (np.ones((2, 2, 2)), ValueError, "dim 3"),
         (np.ones((2, 2)) * 1j, ValueError, "Complex data not supported"),
         (pd.Series([1, 2]), ValueError, r"X.to_frame\(\)"),
-        (pa.table({"a": [1]}), TypeError, r"pyarrow.lib.Table is not supported.*X.to_pandas\(\)"),
     ],
 )
 def test_no_table(table, error, message):

@@ -64,10 +64,10 @@ def imputation_errors(X_true, X_imputed, hidden, feature_types="infer") -> pd.Da
     city     nominal  error rate    0.5     0.500    1.0        2
     """
     true = tables.as_table(X_true)
-    imputed, hidden = _aligned(true, X_imputed, hidden, isinstance(X_true, pd.DataFrame))
+    imputed, hidden = _aligned(true, X_true, X_imputed, hidden)
     schema = feature_types
     if not isinstance(schema, Schema):
-        schema = infer_schema(true, feature_types, whole_numbers=isinstance(X_true, pd.DataFrame))
+        schema = infer_schema(true, feature_types, whole_numbers=tables.is_table(X_true))
     rows = [
         _row(true[name], imputed.iloc[:, i], hidden[:, i], schema[name])
         for i, name in enumerate(true.columns)
@@ -101,7 +101,7 @@ def total_error(errors: pd.DataFrame) -> float:
     return float(errors["error"].mean())
 
 
-def _aligned(true, X_imputed, hidden, named) -> tuple[pd.DataFrame, np.ndarray]:
+def _aligned(true, X_true, X_imputed, hidden) -> tuple[pd.DataFrame, np.ndarray]:
     """The imputed table and the hidden cells, once they are known to fit the true table."""
     imputed = tables.as_table(X_imputed)
     hidden = np.asarray(hidden)
@@ -112,8 +112,10 @@ def _aligned(true, X_imputed, hidden, named) -> tuple[pd.DataFrame, np.ndarray]:
         raise TypeError(
             f"hidden must be boolean (True where a cell was hidden), found {hidden.dtype}."
         )
-    if named and isinstance(X_imputed, pd.DataFrame):
-        for axis, ours, theirs in zip(("rows", "columns"), true.axes, imputed.axes, strict=True):
+    if tables.is_table(X_true) and tables.is_table(X_imputed):
+        for axis, ours, theirs in zip(_AXIS, true.axes, imputed.axes, strict=True):
+            if axis == "rows" and not (true is X_true and imputed is X_imputed):
+                continue  # only pandas labels them
             if not ours.equals(theirs):
                 at = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
                 raise ValueError(

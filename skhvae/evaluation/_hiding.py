@@ -23,7 +23,7 @@ def hide_cells(X, fraction: float = 0.2, mechanism: str = "mcar", random_state=N
     Parameters
     ----------
     X : DataFrame or array-like of shape (n_rows, n_columns)
-        It may already have missing cells; these are never counted as hidden.
+        Of pandas, polars or Arrow. It may already have missing cells; these are never counted as hidden.
     fraction : float in (0, 1), default=0.2
         The expected share of hidden cells among the observed ones, for ``"mcar"`` and ``"mnar"`` in
         every column, for ``"mar"`` in every column that can be hidden.
@@ -43,7 +43,7 @@ def hide_cells(X, fraction: float = 0.2, mechanism: str = "mcar", random_state=N
     -------
     X_missing : DataFrame or ndarray of shape (n_rows, n_columns)
         A copy with the hidden cells missing. A column keeps its dtype if that can hold missing
-        values or if none of its cells is hidden. Otherwise integers become ``float64`` (nullable
+        values (all of polars and Arrow can) or if none of its cells is hidden. Otherwise integers become ``float64`` (nullable
         ``Int64`` or ``UInt64`` where ``float64`` would round them) and booleans ``boolean``, whose
         other cells stay booleans. In arrays, which have no nullable types, both become ``object``
         where ``float64`` will not do.
@@ -93,7 +93,9 @@ def hide_cells(X, fraction: float = 0.2, mechanism: str = "mcar", random_state=N
     observed = np.column_stack([~tables.missing_cells(table[name]) for name in table.columns])
     probability = _MECHANISMS[mechanism](table, observed, fraction, rng)
     hidden = observed & (rng.random(observed.shape) < probability)
-    return _without(X, hidden), hidden
+    if tables.is_native(X):
+        return tables.without_cells(X, hidden), hidden
+    return _without(table if tables.is_table(X) else X, hidden), hidden
 
 
 def _mcar(table, observed, fraction, rng) -> np.ndarray:

@@ -119,6 +119,11 @@ class Impartiality(OnDevice):
         for place in self._places.values():
             place.lend(generator)
 
+    def take_over(self, other: Impartiality) -> None:
+        """Go on from where another's strategies stand; they are its no more."""
+        self._fresh, self._places = other._fresh, other._places
+        self.lend(self._generator)
+
     @property
     def places(self) -> dict[str, Place]:
         """All blocks that have been asked for, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import threading
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from skhvae.moo._base import Aggregator, Strategy
 from skhvae.moo._from_callable import FromCallable
 
 __all__ = ["from_torchjd"]
+
+_global_generators = threading.Lock()  # of all threads, each of which must find its own draws there
 
 
 class _Foreign:
@@ -27,7 +30,8 @@ class _Foreign:
     def reconcile(self, gradients):
         gramian = gradients.gramian
         # TorchJD draws from torch's global generators, which are put back afterwards.
-        with torch.random.fork_rng([gramian.device] if gramian.is_cuda else []), torch.no_grad():
+        devices = [gramian.device] if gramian.is_cuda else []
+        with _global_generators, torch.random.fork_rng(devices), torch.no_grad():
             if self.generator is not None:
                 seed = torch.empty((), dtype=torch.int64, device=gramian.device)
                 torch.manual_seed(seed.random_(generator=self.generator).item())

@@ -19,8 +19,14 @@ array([31., nan, 28.])
 """
 
 from skhvae.table._filling import fill
-from skhvae.table._reading import (
+from skhvae.table._frames import (
     as_table,
+    in_form_of,
+    is_native,
+    is_table,
+    without_cells,
+)
+from skhvae.table._reading import (
     bounds,
     granularity,
     label,
@@ -35,9 +41,13 @@ __all__ = [
     "bounds",
     "fill",
     "granularity",
+    "in_form_of",
+    "is_native",
+    "is_table",
     "label",
     "missing_cells",
     "numbers",
     "scalars",
     "storage",
+    "without_cells",
 ]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from pandas.api import types as pdt
-from sklearn.utils import check_array
 
 from skhvae.table import _times
 
 __all__ = [
-    "as_table",
     "bounds",
     "granularity",
     "label",
@@ -18,6 +16,7 @@ __all__ = [
     "numbers",
     "scalars",
     "storage",
+    "unsupported",
 ]
 
 
@@ -27,52 +26,6 @@ _NAN_BESIDE_NA = pd.Float32Dtype | pd.Float64Dtype | pd.ArrowDtype
 def label(name) -> str:
     """How messages name a column: ``'age'`` for strings, ``3`` for positions."""
     return repr(name)
-
-
-def as_table(X) -> pd.DataFrame:
-    """Return `X` as a DataFrame, without copying the columns where that is possible.
-
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_rows, n_columns)
-
-    Returns
-    -------
-    DataFrame of shape (n_rows, n_columns)
-        `X` itself if it is a DataFrame; otherwise its columns are numbered from 0 and columns of
-        Python objects that all hold numbers, booleans or dates are stored as such.
-
-    Raises
-    ------
-    TypeError
-        For sparse input and for tables of another library.
-    ValueError
-        For complex numbers, wrong dimensions, empty tables and repeated column names.
-    """
-    if isinstance(X, pd.DataFrame):
-        repeated = X.columns[X.columns.duplicated()].unique().tolist()
-        if repeated:
-            raise ValueError(
-                f"Column names must be unique, found {repeated} more than once. "
-                "Rename them, e.g. X.columns = [...]."
-            )
-        for count, unit in zip(X.shape, ("sample", "feature"), strict=True):
-            if count == 0:
-                raise ValueError(
-                    f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required."
-                )
-        return X
-    if isinstance(X, pd.Series):
-        raise ValueError("Expected a table, found a single column. Use X.to_frame().")
-    if hasattr(X, "__dataframe__") or hasattr(X, "__arrow_c_stream__"):
-        raise TypeError(
-            f"A table of type {type(X).__module__}.{type(X).__name__} is not supported. "
-            "Convert it to pandas first, e.g. X.to_pandas()."
-        )
-    array = check_array(X, dtype=None, ensure_all_finite=False, estimator="HeterogeneousVAEImputer")
-    if array.dtype.kind in "SU":
-        array = array.astype(object)
-    return pd.DataFrame(array).infer_objects()
 
 
 def missing_cells(column: pd.Series, missing_values=np.nan) -> np.ndarray:
@@ -159,8 +112,13 @@ def storage(column: pd.Series, missing: np.ndarray) -> str:
         return "string"
     if str(dtype) == "null[pyarrow]":
         return "nothing"
-    raise TypeError(
-        f"Column {name}: dtype {dtype} is not supported. Convert it to numbers, strings, "
+    raise TypeError(unsupported(column.name, dtype))
+
+
+def unsupported(name, dtype) -> str:
+    """What is wrong with a column of a dtype that has no imputation here, and what to do."""
+    return (
+        f"Column {label(name)}: dtype {dtype} is not supported. Convert it to numbers, strings, "
         "categories or datetimes, or leave it out (e.g. with a ColumnTransformer)."
     )
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -61,6 +62,19 @@ def test_randomness_comes_from_the_lent_generator(instance):
     before = torch.get_rng_state()
     first, again = shared(ready(instance)), shared(ready(instance))
     assert torch.equal(first, again)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_threads_find_their_own_draws():
+    def draws(seed):
+        strategy = ready(aggregation.Random(), seed)
+        return torch.stack([shared(strategy) for _ in range(200)])
+
+    before = torch.get_rng_state()
+    expected = [draws(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for found, own in zip(pool.map(draws, range(4)), expected, strict=True):
+            assert torch.equal(found, own)
     assert torch.equal(torch.get_rng_state(), before)
 
 
