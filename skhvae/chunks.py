@@ -11,10 +11,26 @@ from pandas.api.types import union_categoricals
 
 from skhvae.table import as_table, is_table, label, missing_cells
 
-__all__ = ["chunks_of", "sample_rows"]
+__all__ = ["chunks_of", "one_table", "sample_rows"]
 
 # What is kept of a larger table. Training looks at some two million rows in all, so that more would add little.
 _MOST_ROWS, _MOST_CELLS = 2**20, 2**25
+
+
+def one_table(X) -> pd.DataFrame:
+    """`X` as a DataFrame, as :func:`skhvae.table.as_table` has it.
+
+    Raises
+    ------
+    TypeError
+        If it comes in chunks.
+    """
+    if isinstance(X, str | os.PathLike) or chunks_of(X) is not None:
+        raise TypeError(
+            "Expected one table, found chunks. Go chunk by chunk, e.g. "
+            "[imputer.transform(chunk) for chunk in chunks]."
+        )
+    return as_table(X)
 
 
 def chunks_of(X) -> Iterable | None:
@@ -59,7 +75,8 @@ def _dataset(paths: list[str]):
 
 
 def _batches(dataset) -> Iterator:
-    return (batch for batch in dataset.to_batches() if batch.num_rows)
+    batches = dataset.to_batches(batch_readahead=1, fragment_readahead=1)  # little memory at a time
+    return (batch for batch in batches if batch.num_rows)
 
 
 def sample_rows(chunks: Iterable, generator: np.random.Generator) -> tuple[pd.DataFrame, int]:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from skhvae.assignment import assign_likelihoods
 from skhvae.checkpoint import Checkpoints
-from skhvae.chunks import chunks_of, sample_rows
+from skhvae.chunks import chunks_of, one_table, sample_rows
 from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine, Recipe
 from skhvae.evaluation import total_error
@@ -393,6 +393,24 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         kind = OBJECTIVES[self.objective]
         return kind(self.beta, self.n_importance_samples) if kind.weighs_points else kind(self.beta)
 
+    def fit_transform(self, X, y=None, **fit_params):
+        """:meth:`fit` to `X`, and :meth:`transform` it.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+            Not in chunks.
+        y : ignored
+        **fit_params
+            For :meth:`fit`.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_rows, n_features_out)
+        """
+        one_table(X)  # what cannot be transformed is refused before training
+        return super().fit_transform(X, y, **fit_params)
+
     def transform(self, X):
         """Fill the missing cells of `X`; observed cells are returned as they are.
 
@@ -416,7 +434,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             feature type, and for infinities.
         """
         check_is_fitted(self)
-        own = as_table(X)
+        own = one_table(X)
         table = self._check_columns(X, own, reset=False)
         completed, missing = self._engine.complete(table, self.keep_empty_features)
         flags = None
@@ -458,7 +476,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             Each member has a latent space of its own; they stand side by side.
         """
         check_is_fitted(self)
-        table = self._check_columns(X, as_table(X), reset=False)
+        table = self._check_columns(X, one_table(X), reset=False)
         return self._engine.latent(table)
 
     def score(self, X, y=None) -> float:
@@ -494,10 +512,10 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             See :func:`skhvae.evaluation.imputation_errors`.
         """
         check_is_fitted(self)
-        table = self._check_columns(X, as_table(X), reset=False)
+        table = self._check_columns(X, one_table(X), reset=False)
         complete = None
         if is_table(y) or np.ndim(y) == 2:
-            complete = self._check_columns(y, as_table(y), reset=False)
+            complete = self._check_columns(y, one_table(y), reset=False)
             if complete.shape != table.shape:
                 raise ValueError(
                     f"y must be the complete table of X's shape {table.shape}, found {complete.shape}."
