@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from column_cases import COLUMNS
+from frame_cases import CASES
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -138,6 +139,19 @@ def test_every_kind_of_column(name, again):
     gaps = table.assign(x=pd.Series([None] * len(table), index=table.index, dtype=object))
     assert_same(loaded.transform(gaps), imputer.transform(gaps))
     assert_same(loaded.fit(table).transform(table), imputer.fit(table).transform(table))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tables_of_other_libraries(name, again):
+    case = CASES[name]
+    table = case.table()
+    imputer = light(early_stopping=False).fit(table)
+    loaded = again(imputer)
+    completed, expected = loaded.transform(table), imputer.transform(table)
+    assert type(completed) is case.library.kind
+    assert case.library.schema(completed) == case.library.schema(expected)
+    assert completed.equals(expected)
+    assert_same(loaded.score_features(table), imputer.score_features(table))
 
 
 @pytest.mark.parametrize(("objective", "model"), PAIRS)

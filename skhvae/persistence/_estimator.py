@@ -88,7 +88,8 @@ def _check_size(recipe: Recipe, weights: dict[str, torch.Tensor]) -> None:
 def _indicator(n_features: int, flagged: list[int]) -> MissingIndicator:
     pattern = np.zeros((1, n_features))
     pattern[0, flagged] = np.nan
-    return MissingIndicator(features="missing-only", error_on_new=False).fit(pattern)
+    indicator = MissingIndicator(features="missing-only", error_on_new=False)
+    return indicator.set_output(transform="default").fit(pattern)
 
 
 def _random_state_parts(state: np.random.RandomState) -> tuple:

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import fractions
 import functools
+import pathlib
 import uuid
 import zoneinfo
 
@@ -78,6 +79,7 @@ SCALARS = [
         fractions.Fraction,
     ),
     Kind("UUID", uuid.UUID, lambda x: (x.hex,), uuid.UUID),
+    Kind("Path", pathlib.Path, lambda x: (str(x),), pathlib.Path, subclasses=True),
     Kind("timezone", datetime.timezone, lambda x: x.__getinitargs__(), datetime.timezone),
     Kind("ZoneInfo", zoneinfo.ZoneInfo, _zone_parts, _zone),
     Kind("date", datetime.date, lambda x: (x.year, x.month, x.day), datetime.date),

@@ -7,6 +7,7 @@ import json
 import struct
 import zoneinfo
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,7 @@ def test_containers(thing):
         (),
         {},
         Fraction(1, 3),
+        Path("a") / "b.csv",
     ],
     ids=repr,
 )
