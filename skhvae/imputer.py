@@ -20,7 +20,7 @@ from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
 from skhvae.presets import PRESETS, batch_size
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
-from skhvae.schema import infer_schema
+from skhvae.schema import infer_schema, key
 from skhvae.table import as_table
 
 __all__ = ["HeterogeneousVAEImputer"]
@@ -277,8 +277,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
             }
         )
         fitted._fit(X, previous)
-        vars(self).clear()
-        vars(self).update(vars(fitted))
+        self.__dict__ = vars(fitted)  # at once: an interruption finds the one or the other
         return self
 
     def _fit(self, X, previous: Engine | None) -> None:
@@ -399,11 +398,12 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         if not isinstance(X, pd.DataFrame):
             array = completed.to_numpy()
             return array if flags is None else np.hstack([array, flags])
-        same = list(X.columns) == self.schema_.names  # others may follow a fit to an array
+        same = _equal(X.columns, self.schema_.names)  # others may follow a fit to an array
         names = X.columns if same else pd.Index(self._names())
         completed.columns = names[self._kept()]
-        if flags is not None:
+        if flags is not None and flags.shape[1]:
             names = self.indicator_.get_feature_names_out(self._names())
+            names = pd.Index(names, name=completed.columns.name)
             flags = pd.DataFrame(flags, index=completed.index, columns=names)
             completed = pd.concat([completed, flags], axis=1)
         return completed
@@ -505,7 +505,7 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         # scikit-learn compares names that are all strings; all others are compared here.
         if not reset and isinstance(X, pd.DataFrame) and False in text:
             fitted = self.schema_.names
-            if names != fitted and (
+            if not _equal(names, fitted) and (
                 True in text or not all(isinstance(name, str) for name in fitted)
             ):
                 raise ValueError(
@@ -539,6 +539,11 @@ class HeterogeneousVAEImputer(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _equal(names, others) -> bool:
+    """Whether they are the same in the same order."""
+    return [*map(key, names)] == [*map(key, others)]
 
 
 def _as_nan(missing: np.ndarray) -> np.ndarray:

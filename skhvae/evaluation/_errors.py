@@ -163,10 +163,11 @@ def _row(true, imputed, hidden, feature: Feature) -> dict:
             f"Column {tables.label(true.name)}: imputed cells of dtype {imputed.dtype} cannot be "
             f"compared with true ones of dtype {true.dtype}."
         ) from error
-    truth, guess = coordinates[: len(true)], coordinates[len(true) :]
     observed = ~tables.missing_cells(true)
-    scale = metric.scale(truth[observed], feature)
-    row["error"] = metric.loss(guess - truth[hidden]) / scale
+    # First of all, so that neither sums nor squares overflow.
+    coordinates = coordinates / metric.scale(coordinates[: len(true)][observed], feature)
+    truth, guess = coordinates[: len(true)], coordinates[len(true) :]
+    row["error"] = metric.loss(guess - truth[hidden])
     if (visible := observed & ~hidden).any():
-        row["baseline"] = metric.loss(metric.default(truth[visible]) - truth[hidden]) / scale
+        row["baseline"] = metric.loss(metric.default(truth[visible]) - truth[hidden])
     return row
