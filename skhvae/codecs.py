@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import torch
@@ -65,7 +67,8 @@ class NumericCodec:
         # In the unit of a typical value, so that squares neither overflow nor underflow.
         self._unit = 1.0
         if (negative or fraction) and known.any():
-            self._unit = float(np.median(np.abs(known[known != 0])))
+            typical = np.quantile(np.abs(known[known != 0]), 0.5, method="lower")
+            self._unit = float(typical)  # itself, not the mean of two, which can overflow
         self._fence = (-_HUGE, _HUGE)
         known = self._relative(known)
         self._fence = _fence(known)
@@ -76,6 +79,12 @@ class NumericCodec:
         self._scale = (deviation or 1.0) if negative or fraction else 1.0
         self.filler = (np.quantile(known, 0.5, method="lower") - self._shift) / self._scale
         self.scale = self._scale * self._unit
+
+    @property
+    def span(self) -> float:
+        """The observed range in model units, 1 in data units if floats cannot tell its ends apart."""
+        whole = min(self.feature.high - self.feature.low, sys.float_info.max)
+        return (whole or 1.0) / self._unit / self._scale
 
     def read(self, column: pd.Series, missing: np.ndarray, stored: str) -> np.ndarray:
         """Data units, NaN where missing."""

@@ -82,8 +82,8 @@ class TableEncoder:
                 grouped.setdefault((_declaration(family), width), (family, []))[1].append(feature)
         self.groups = [FeatureGroup(features, family) for family, features in grouped.values()]
         self.features = [feature for group in self.groups for feature in group.features]
-        self._column = {name: i for i, name in enumerate(schema.names)}
-        self._position = {feature.name: i for i, feature in enumerate(self.features)}
+        self._column = {feature.key: i for i, feature in enumerate(schema)}
+        self._position = {feature.key: i for i, feature in enumerate(self.features)}
         self._codecs: dict = {}
 
     def fit_encode(
@@ -103,16 +103,16 @@ class TableEncoder:
             In-support fillers where not observed.
         observed : bool Tensor of shape (n_rows, n_features)
         """
-        families = {f.name: group.likelihood for group in self.groups for f in group.features}
+        families = {f.key: group.likelihood for group in self.groups for f in group.features}
         for feature, (_, column) in zip(self.schema, table.items(), strict=True):
             if feature.is_empty:
                 continue
             if feature.type.finite or feature.is_constant:
-                self._codecs[feature.name] = LevelCodec(feature)
+                self._codecs[feature.key] = LevelCodec(feature)
                 continue
             numbers = tables.numbers(column, tables.missing_cells(column, self.missing_values))
-            self._codecs[feature.name] = NumericCodec(
-                feature, families[feature.name], numbers, weights
+            self._codecs[feature.key] = NumericCodec(
+                feature, families[feature.key], numbers, weights
             )
         values, observed = self.encode(table)
         for group, own in self._packed_groups():
@@ -139,7 +139,7 @@ class TableEncoder:
         outside = (observed & ~support.check(values)).numpy()
         for position, feature in enumerate(group.features):
             if outside[:, position].any():
-                column = table.iloc[:, self._column[feature.name]]
+                column = table.iloc[:, self._column[feature.key]]
                 bad = column.iloc[outside[:, position].nonzero()[0]]
                 name = label(feature.name)
                 raise ValueError(
@@ -183,7 +183,7 @@ class TableEncoder:
                 tables.numbers(column, cells)  # refuses infinities, wherever they are
             if not feature.is_modelled:
                 continue
-            codec = self._codecs[feature.name]
+            codec = self._codecs[feature.key]
             known = codec.read(column, cells, stored)
             present = ~np.isnan(known)
             if self.handle_unknown == "error" and (cells | present).sum() < len(table):
@@ -193,13 +193,13 @@ class TableEncoder:
                     "seen in fit. Use handle_unknown='missing' to keep them and impute as if they "
                     "were missing."
                 )
-            position = self._position[feature.name]
+            position = self._position[feature.key]
             observed[:, position] = present
             values[:, position] = np.where(present, codec.to_model(known), codec.filler)
         return torch.from_numpy(values), torch.from_numpy(observed)
 
     def error_scales(self) -> torch.Tensor:
-        """What an error in model units is multiplied by: scale / range, 1 / levels, or 1."""
+        """What an error in model units is multiplied by: 1 / range, 1 / levels, or 1."""
         scales = []
         for feature in self.features:
             if feature.type.metric == "error rate":
@@ -207,8 +207,7 @@ class TableEncoder:
             elif feature.type.metric == "rank error":
                 scales.append(1.0 / feature.n_declared_levels)
             else:
-                span = (feature.high - feature.low) or 1.0
-                scales.append(self._codecs[feature.name].scale / span)
+                scales.append(1.0 / self._codecs[feature.key].span)
         return torch.tensor(scales)
 
     def missing(self, table: pd.DataFrame) -> np.ndarray:
@@ -220,12 +219,12 @@ class TableEncoder:
     def in_table_order(self, cells: torch.Tensor) -> np.ndarray:
         """Cells in packed order -> (n_rows, n_columns) in table order, False where not modelled."""
         result = np.zeros((len(cells), len(self.schema)), dtype=bool)
-        result[:, [self._column[feature.name] for feature in self.features]] = cells.numpy()
+        result[:, [self._column[feature.key] for feature in self.features]] = cells.numpy()
         return result
 
     def n_levels(self) -> torch.Tensor:
         """Number of levels of every feature in packed order, 0 for numeric ones."""
-        return torch.tensor([self._codecs[feature.name].n_levels for feature in self.features])
+        return torch.tensor([self._codecs[feature.key].n_levels for feature in self.features])
 
     def n_symbols(self) -> torch.Tensor:
         """Number of levels of the features without an order, 0 for all others: ordered levels are
@@ -264,8 +263,8 @@ class TableEncoder:
             elif cells.any():
                 chosen = np.zeros(cells.sum())
                 if feature.is_modelled:
-                    chosen = estimates[cells, self._position[feature.name]].astype(np.float64)
-                columns.append(self._codecs[feature.name].write(column, cells, chosen))
+                    chosen = estimates[cells, self._position[feature.key]].astype(np.float64)
+                columns.append(self._codecs[feature.key].write(column, cells, chosen))
             else:
                 columns.append(column)
         completed = pd.concat(columns, axis=1).loc[:, kept]

@@ -189,7 +189,7 @@ class Engine:
         selection, report = explain_missingness(
             self.model, values, observed, self._points, features, recipe.mechanism, host
         )
-        self.missingness = report.loc[self._modelled()]
+        self.missingness = report.iloc[self._table_order()]
         self.selection = selection and selection.to(self.device)
         if checkpoints is not None and not self.run.interrupted:
             checkpoints.remove()
@@ -403,14 +403,14 @@ class Engine:
         cosines = None
         if self.impartiality is not None:
             cosines = self.impartiality.at("h").conflict.mean_cosines
-        if cosines is None:
-            return pd.DataFrame(np.nan, index=names, columns=names)
-        table = pd.DataFrame(cosines.cpu().numpy(), index=names, columns=names)
-        return table.loc[self._modelled(), self._modelled()]
+        values = np.nan if cosines is None else cosines.cpu().numpy()
+        order = self._table_order()
+        return pd.DataFrame(values, index=names, columns=names).iloc[order, order]
 
-    def _modelled(self) -> list:
-        """Names of the modelled features in the table's order, not the packed one."""
-        return [feature.name for feature in self.encoder.schema if feature.is_modelled]
+    def _table_order(self) -> list[int]:
+        """Places in packed order of the modelled features as they follow each other in the table."""
+        places = {feature: i for i, feature in enumerate(self.encoder.features)}
+        return [places[feature] for feature in self.encoder.schema if feature.is_modelled]
 
     def latent(self, table: pd.DataFrame) -> np.ndarray:
         """Posterior mean of z of every row, (n_rows, n_members * latent_dim)."""

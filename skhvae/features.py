@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["FEATURE_TYPES", "Feature", "FeatureType", "Schema", "nearest"]
+__all__ = ["FEATURE_TYPES", "Feature", "FeatureType", "Schema", "key", "nearest"]
 
 _MOST_NAMES_LISTED = 20
 
@@ -101,6 +101,11 @@ class Feature:
     example: pd.Series | None = None
 
     @property
+    def key(self) -> Hashable:
+        """What it is looked up by."""
+        return key(self.name)
+
+    @property
     def is_empty(self) -> bool:
         """No cell is observed."""
         return self.n_missing == self.n_rows
@@ -126,7 +131,7 @@ class Schema:
 
     def __init__(self, features):
         self.features = tuple(features)
-        self._by_name = {feature.name: feature for feature in self.features}
+        self._by_name = {feature.key: feature for feature in self.features}
 
     def __len__(self) -> int:
         return len(self.features)
@@ -135,7 +140,7 @@ class Schema:
         return iter(self.features)
 
     def __getitem__(self, name) -> Feature:
-        return self._by_name[name]
+        return self._by_name[key(name)]
 
     @property
     def names(self) -> list:
@@ -172,6 +177,13 @@ class Schema:
                 f"  {share:>{widths[3]}}  {why}"
             )
         return "\n".join(lines)
+
+
+def key(name) -> Hashable:
+    """What stands for a column's name in dictionaries: itself, but for NaN, which a copy would not find."""
+    if isinstance(name, tuple):
+        return tuple(map(key, name))
+    return ("NaN",) if isinstance(name, float) and name != name else name
 
 
 def nearest(name, known) -> str:

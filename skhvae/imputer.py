@@ -24,7 +24,7 @@ from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
 from skhvae.presets import PRESETS, batch_size
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
-from skhvae.schema import infer_schema
+from skhvae.schema import infer_schema, key
 from skhvae.table import as_table, in_form_of, is_table
 from skhvae.weights import check_weights, repetitions
 
@@ -294,8 +294,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             If training diverges.
         """
         fitted = self._fitted(X, y, sample_weight)
-        vars(self).clear()
-        vars(self).update(vars(fitted))
+        self.__dict__ = vars(fitted)  # at once: an interruption finds the one or the other
         return self
 
     @with_callbacks
@@ -469,11 +468,12 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         if container == "default" and not is_table(X):
             array = completed.to_numpy()
             return array if flags is None else np.hstack([array, flags])
-        same = list(own.columns) == self.schema_.names  # others may follow a fit to an array
+        same = _equal(own.columns, self.schema_.names)  # others may follow a fit to an array
         names = own.columns if same else pd.Index(self._names())
         completed.columns = names[self._kept()]
-        if flags is not None:
+        if flags is not None and flags.shape[1]:
             names = self.indicator_.get_feature_names_out(self._names())
+            names = pd.Index(names, name=completed.columns.name)
             flags = pd.DataFrame(flags, index=completed.index, columns=names)
             completed = pd.concat([completed, flags], axis=1)
         kept = np.flatnonzero(self._kept()).tolist()
@@ -581,7 +581,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         # scikit-learn compares names that are all strings; all others are compared here.
         if not reset and is_table(X) and False in text:
             fitted = self.schema_.names
-            if names != fitted and (
+            if not _equal(names, fitted) and (
                 True in text or not all(isinstance(name, str) for name in fitted)
             ):
                 raise ValueError(
@@ -631,6 +631,11 @@ def _learned(engine: Engine) -> dict:
         "gradient_conflict_": engine.conflict(),
         "missingness_": engine.missingness,
     }
+
+
+def _equal(names, others) -> bool:
+    """Whether they are the same in the same order."""
+    return [*map(key, names)] == [*map(key, others)]
 
 
 def _as_nan(missing: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from skhvae.mixtures import distribution, estimates
-from skhvae.models import VAE, output_size
+from skhvae.models import VAE, output_size, twin
 from skhvae.selection import SelectionModel
 from skhvae.threads import side_by_side
 
@@ -176,7 +175,8 @@ def own_estimates(
         predictions = _predictions(model, values, visible.movedim(0, -2), points)
         return estimates(model.heads.families, predictions, by_median).movedim(-2, 0)
 
-    size = chunk_size(model, len(points) * model.n_members)
+    # Always of the same rows, so that a small table need not be padded to the size of others.
+    size = min(chunk_size(model, len(points) * model.n_members), len(values))
     by_rows = _by_rows(estimate, model, size, values, visible.movedim(-2, 0))
     return by_rows.movedim(0, -2).to(values.dtype)
 
@@ -187,7 +187,7 @@ def _steady(model: VAE) -> VAE:
     sizes = map(output_size, model.modules())
     if all(size is None or size >= _NARROW for size in sizes):
         return model
-    return copy.deepcopy(model).double()
+    return twin(model, torch.float64)
 
 
 def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ def log_predictive(
     float64 Tensor of shape (n_rows, n_features)
         Nats in model units, where `values` are.
     """
-    model, points = copy.deepcopy(model).double(), points.double()
+    model, points = twin(model, torch.float64), points.double()
 
     @torch.no_grad()
     def density(values, visible):

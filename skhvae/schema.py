@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 from skhvae import table as tables
-from skhvae.features import FEATURE_TYPES, Feature, FeatureType, Schema, nearest
+from skhvae.features import FEATURE_TYPES, Feature, FeatureType, Schema, key, nearest
 from skhvae.table import label
 
-__all__ = ["FEATURE_TYPES", "Feature", "FeatureType", "Schema", "infer_schema", "nearest"]
+__all__ = ["FEATURE_TYPES", "Feature", "FeatureType", "Schema", "infer_schema", "key", "nearest"]
 
 _TIMES = {"datetime", "datetime with time zone", "timedelta"}
 _EXACT_FLOAT = 2**53

@@ -6,14 +6,13 @@ contents of tensors, so that whoever recorded its operations can run the same st
 
 from __future__ import annotations
 
-import copy
 import pickle
 
 import torch
 from torch import Tensor
 
 from skhvae.hiding import hidden_share, hide_at_random, show_as_missing
-from skhvae.models import VAE, lead
+from skhvae.models import VAE, lead, twin
 from skhvae.moo import Impartiality
 from skhvae.objectives import Loss, Objective
 from skhvae.rows import drawn
@@ -28,7 +27,7 @@ class Averaged:
     """Exponential moving average of a model's weights (Polyak averaging with a short memory)."""
 
     def __init__(self, model: VAE):
-        self.model = copy.deepcopy(model).eval()
+        self.model = twin(model).eval()
         self._own = [p.detach() for p in self.model.parameters()]
         self._source = [p.detach() for p in model.parameters()]
         self._steps = self._own[0].new_zeros(())

@@ -97,6 +97,7 @@ COLUMNS = {
     "Float32, skewed": Case(SKEWED, "Float32", "float", "positive"),
     "Float64, whole": Case(INTEGERS, "Float64", "float", "count"),
     "double[pyarrow]": Case(REALS, "double[pyarrow]", "float", "real"),
+    "halffloat[pyarrow]": Case(REALS, "halffloat[pyarrow]", "float", "real"),
     "float[pyarrow], skewed": Case(SKEWED, "float[pyarrow]", "float", "positive"),
     "objects: float": Case(REALS, object, "float", "real", like=float),
     "objects: int and float": Case([3, None, 0.5, -7, 3, 25, 1, 9], object, "float", "real"),

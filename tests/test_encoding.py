@@ -514,6 +514,27 @@ def test_model_units_do_not_depend_on_the_unit(scale, likelihood):
         assert np.std(expected) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.7e308, -1.7e308, 1.6e308, 1.6e308],
+        [5e-324, 1e-322, -1e-310, 0.0],
+        [10**308, -(10**308), 7],
+        [2**63 - 1, 2**63 - 2, 2**63 - 3],
+    ],
+    ids=["largest", "smallest", "integers", "neighbours"],
+)
+def test_numbers_at_the_limits_of_floats(values):
+    table = pd.DataFrame({"x": pd.Series(values, dtype=object)})
+    encoder, codes, _ = fitted(table)
+    assert codes.isfinite().all()
+    assert encoder.error_scales().isfinite().all()
+    cells = np.ones((len(table), 1), dtype=bool)
+    estimates = np.linspace(-1e30, 1e30, len(table))[:, None]
+    completed = encoder.decode(estimates, table, cells, False)["x"]
+    assert table["x"].min() <= completed.min() <= completed.max() <= table["x"].max()
+
+
 def test_integer_supports_keep_their_units():
     values = np.array([0.0, 3, 7, 1000])
     np.testing.assert_array_equal(codec(values, "poisson").to_model(values), values)

@@ -494,6 +494,24 @@ def test_constant_and_empty_columns():
     assert wrong.loc["constant", "ratio"] == np.inf
 
 
+@pytest.mark.parametrize("unit", [1.7e308, 1e200, 1e-200, 1e-320])
+def test_numbers_of_any_size(unit):
+    true = pd.DataFrame({"x": np.array([0.0, 0.25, 0.5, 1.0, 1.0, 1.0]) * unit})
+    hidden = np.array([[False]] + [[True]] * 2 + [[False]] * 3)
+    imputed = true.assign(x=np.array([0.0, 0.5, 0.75, 1.0, 1.0, 1.0]) * unit)
+    errors = imputation_errors(true, imputed, hidden)
+    assert errors["error"].item() == pytest.approx(0.25, rel=1e-3)
+    baseline = np.sqrt((0.5**2 + 0.25**2) / 2)
+    assert errors["baseline"].item() == pytest.approx(baseline, rel=1e-3)
+
+
+def test_a_range_that_is_no_float_any_more():
+    true = pd.DataFrame({"x": [-1.7e308, 1.7e308, 1e308]})
+    hidden = np.array([[True], [False], [False]])
+    errors = imputation_errors(true, true.assign(x=1.7e308), hidden)
+    assert 0.9 < errors["error"].item() < 2
+
+
 def test_baseline_is_missing_when_all_cells_are_hidden():
     true = pd.DataFrame({"x": [1.5, 2.0, 4.0]})
     errors = imputation_errors(true, true, np.ones((3, 1), dtype=bool))

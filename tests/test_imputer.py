@@ -137,10 +137,40 @@ def test_names_that_are_no_strings(names):
     assert imputer.n_features_in_ == 3
 
 
+@pytest.mark.parametrize(
+    "names",
+    [[b"x", -1, 0.5], [3.0, np.nan, 1.0], ["a", None, float("nan")], [("a", np.nan), ("b", 1), 2]],
+    ids=str,
+)
+def test_names_that_numpy_would_convert_or_not_find_again(names):
+    columns = pd.Index(names, dtype=object, tupleize_cols=False)
+    table = TABLE.iloc[:, :3].set_axis(columns, axis=1)
+    imputer = light().fit(table)
+    for report in (imputer.missingness_, imputer.feature_errors_, imputer.gradient_conflict_):
+        assert report.index.rename(None).equals(columns)
+    twin = pickle.loads(pickle.dumps(imputer))
+    assert_same(twin.transform(table), imputer.transform(table))
+    assert twin.schema_[columns[1]].type == imputer.schema_[columns[1]].type
+    pd.testing.assert_index_equal(imputer.transform(table).columns, columns)
+
+
 def test_columns_of_many_levels_keep_their_index():
     columns = pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")], names=["one", "two"])
     table = TABLE.iloc[:, :3].set_axis(columns, axis=1)
     pd.testing.assert_index_equal(light().fit_transform(table).columns, columns)
+
+
+@pytest.mark.parametrize(
+    "columns", [pd.Index(list("abc"), name="what"), pd.CategoricalIndex(list("abc"))], ids=repr
+)
+def test_columns_are_what_they_were_beside_indicators(columns):
+    table = COMPLETE.iloc[:, :3].set_axis(columns, axis=1)
+    imputer = light(add_indicator=True)
+    pd.testing.assert_index_equal(imputer.fit_transform(table).columns, columns)  # none, so far
+    table.iloc[3, 0] = np.nan
+    completed = imputer.fit_transform(table)
+    assert completed.columns.tolist() == ["a", "b", "c", "missingindicator_a"]
+    assert completed.columns.name == columns.name
 
 
 # A row's imputation

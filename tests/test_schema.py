@@ -1,6 +1,7 @@
 """What each column is: inferred from its dtype and its values, or declared."""
 
 import datetime
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -307,6 +308,13 @@ def test_a_schema_is_a_sequence_by_name():
     assert schema[("nested", 1)].type.name == schema.types[("nested", 1)] == "nominal"
     with pytest.raises(KeyError):
         schema["nested"]
+
+
+def test_nan_is_a_name_that_is_found_again():
+    schema = infer_schema(pd.DataFrame({np.nan: [1, 2, 3], ("a", np.nan): ["x", "y", "z"]}))
+    again = pickle.loads(pickle.dumps(schema))
+    assert again[float("nan")].type.name == "count"
+    assert again["a", float("nan")].type.name == "nominal"
 
 
 @pytest.mark.parametrize(

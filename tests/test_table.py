@@ -228,6 +228,22 @@ def test_a_column_is_filled_with_its_own_values(name):
         assert {type(value) for value in filled} == {COLUMNS[name].like}
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if COLUMNS[name].like])
+def test_levels_of_objects_stay_what_they_are(name):
+    """Whatever pandas would make of them: datetimes are no time stamps."""
+    column, missing = read(name)
+    levels = pd.unique(tables.scalars(column)[~missing])
+    filled = tables.fill(column, missing, levels[-1:], example=column.iloc[:1])
+    assert filled["t"] is levels[-1]
+
+
+def test_integers_that_only_unsigned_ones_can_hold():
+    column = pd.Series([2**64 - 1, None, 7], dtype="uint64[pyarrow]", name="x")
+    missing = tables.missing_cells(column)
+    filled = tables.fill(column, missing, np.array([2**64 - 1], dtype=object))
+    assert filled.tolist() == [2**64 - 1, 2**64 - 1, 7]
+
+
 @pytest.mark.parametrize("nothing", [None, np.nan, pd.NaT], ids=["None", "NaN", "NaT"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_column_without_an_observed_cell(name, nothing):

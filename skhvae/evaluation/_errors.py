@@ -179,11 +179,12 @@ def _row(true, imputed, hidden, feature: Feature, weights) -> dict:
             f"Column {tables.label(true.name)}: imputed cells of dtype {imputed.dtype} cannot be "
             f"compared with true ones of dtype {true.dtype}."
         ) from error
-    truth, guess = coordinates[: len(true)], coordinates[len(true) :]
     observed = ~tables.missing_cells(true)
-    scale = metric.scale(truth[observed], feature)
-    row["error"] = metric.loss(guess - truth[hidden], of(hidden)) / scale
+    # First of all, so that neither sums nor squares overflow.
+    coordinates = coordinates / metric.scale(coordinates[: len(true)][observed], feature)
+    truth, guess = coordinates[: len(true)], coordinates[len(true) :]
+    row["error"] = metric.loss(guess - truth[hidden], of(hidden))
     if (visible := observed & ~hidden).any():
         default = metric.default(truth[visible], of(visible))
-        row["baseline"] = metric.loss(default - truth[hidden], of(hidden)) / scale
+        row["baseline"] = metric.loss(default - truth[hidden], of(hidden))
     return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ __all__ = ["METRICS", "Metric"]
 
 @dataclass(frozen=True)
 class Metric:
-    """``loss(coordinates of the guesses - coordinates of the truth) / scale``.
+    """``loss((coordinates of the guesses - coordinates of the truth) / scale)``.
 
     Attributes
     ----------
@@ -80,8 +81,13 @@ def _mean_absolute(differences, weights) -> float:
     return _mean(np.abs(differences), weights)
 
 
+def _range(known, feature) -> float:
+    half = float(np.ptp(known / 2))  # the whole can be more than the largest float
+    return min(2 * half, sys.float_info.max) or 1.0
+
+
 METRICS = {
-    "nrmse": Metric(_numbers, _mean, _root_mean_square, lambda known, _: np.ptp(known) or 1.0),
+    "nrmse": Metric(_numbers, _mean, _root_mean_square, _range),
     "error rate": Metric(_codes, _mode, _share_wrong, lambda _, feature: 1.0),
     "rank error": Metric(
         _ranks, _mode, _mean_absolute, lambda _, feature: feature.n_declared_levels

@@ -97,7 +97,9 @@ def _converted(column, missing, values, bounds, example):
     if numeric and pdt.is_integer_dtype(dtype):
         values = _whole(values, bounds)
     converted = pd.array(values, dtype=dtype)
-    if pdt.is_integer_dtype(dtype) and (converted != values).any():
+    # Python's integers as such: Arrow would take them for signed ones.
+    found = converted.astype(object) if values.dtype == object else converted
+    if pdt.is_integer_dtype(dtype) and (found != values).any():
         raise OverflowError("numpy would wrap them")
     return converted
 
@@ -115,7 +117,8 @@ def _objects(values: np.ndarray, bounds, example) -> np.ndarray:
     """`values` as the Python objects that an object column holds."""
     filled = np.empty(len(values), dtype=object)
     if values.dtype.kind not in "fiu":
-        filled[:] = pd.Series(values).tolist()
+        # Objects as they are: a Series would make time stamps of datetimes.
+        filled[:] = values if values.dtype == object else pd.Series(values).tolist()
     elif _times.is_time(example):
         steps = _whole(values, bounds, _times.object_step(example))
         filled[:] = _times.as_objects(steps, example)

@@ -196,7 +196,8 @@ def bounds(column: pd.Series, missing: np.ndarray) -> tuple:
         observed, unit = _times.ticks(observed)
     if pdt.is_integer_dtype(observed.dtype):
         return int(observed.min()) * unit, int(observed.max()) * unit
-    return float(observed.min()), float(observed.max())
+    values = _as_float(observed)  # pyarrow finds no minimum of half floats
+    return float(values.min()), float(values.max())
 
 
 def granularity(column: pd.Series, missing: np.ndarray) -> int:

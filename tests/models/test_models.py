@@ -21,7 +21,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import skhvae.models
-from skhvae.models import MODELS, VAE, Posterior
+from skhvae.models import MODELS, VAE, Posterior, twin
 from skhvae.models._blocks import ResidualBlock
 from skhvae.moo import HeadLayout, Impartiality, as_strategy
 from skhvae.objectives import ELBO
@@ -468,3 +468,27 @@ def test_thousands_of_levels_cost_no_tensor_of_rows_levels_and_features(model, s
     # One raw parameter for each row and level; neither one more axis of features nor a Gramian of
     # all levels.
     assert n_rows * n_levels <= made.largest <= 1.5 * n_rows * n_parameters
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_a_twin_is_equal_and_shares_no_number(problem, dtype):
+    model, twins = problem.model.eval(), twin(problem.model, dtype)
+    state, copied = model.state_dict(), twins.state_dict()
+    assert [*copied] == [*state]
+    for name, tensor in state.items():
+        assert torch.equal(copied[name], tensor.to(copied[name].dtype))
+        assert copied[name].dtype == (
+            dtype or tensor.dtype if tensor.is_floating_point() else tensor.dtype
+        )
+    assert [p.requires_grad for p in twins.parameters()] == [True] * len([*model.parameters()])
+    values, observed = problem.values.to(dtype), problem.observed
+    expected = copy.deepcopy(model).to(dtype).encode(values, observed)
+    assert torch.equal(twins.encode(values, observed).mean, expected.mean)
+    before = [tensor.clone() for tensor in model.state_dict().values()]
+    with torch.no_grad():
+        for tensor in (*twins.parameters(), *twins.buffers()):
+            tensor.zero_()
+    twins.train()
+    assert all(map(torch.equal, model.state_dict().values(), before))
+    assert not model.training
+    assert not any(module.training for module in model.modules())
