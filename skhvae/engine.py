@@ -15,7 +15,7 @@ import torch
 
 from skhvae.checkpoint import Checkpoints
 from skhvae.encoding import TableEncoder
-from skhvae.evaluation import imputation_errors
+from skhvae.evaluation import imputation_errors, total_error
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
 from skhvae.inference import (
     chunk_size,
@@ -28,6 +28,7 @@ from skhvae.missingness import explain_missingness
 from skhvae.models import VAE
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.objectives import Objective
+from skhvae.online import OnlineTraining
 from skhvae.repeats import RepeatedRows, repetitions_that_pay
 from skhvae.rows import by_content, drawn
 from skhvae.schedule import TrainingPlan
@@ -94,6 +95,8 @@ class Engine:
         Why each feature's cells are missing; None without a model.
     repeats : RepeatedRows or None
         The table's rows, if they repeat each other and that helps.
+    online : OnlineTraining or None
+        What training on a table that grows remembers.
     """
 
     def __init__(self, encoder: TableEncoder, device: torch.device):
@@ -105,6 +108,7 @@ class Engine:
         self.selection: SelectionModel | None = None
         self.missingness: pd.DataFrame | None = None
         self.repeats: RepeatedRows | None = None
+        self.online: OnlineTraining | None = None
 
     def fit(
         self,
@@ -186,11 +190,8 @@ class Engine:
                     values, observed, cells, estimates, self._finite(), host
                 )
         self.impartiality.lend(None)  # generators stay where they were made
-        selection, report = explain_missingness(
-            self.model, values, observed, self._points, features, recipe.mechanism, host
-        )
-        self.missingness = report.iloc[self._table_order()]
-        self.selection = selection and selection.to(self.device)
+        self._explain(values, observed, host)
+        self.online = None
         if checkpoints is not None and not self.run.interrupted:
             checkpoints.remove()
         return self
@@ -202,6 +203,56 @@ class Engine:
         twin.impartiality = self.impartiality.to(self.device)
         twin.impartiality.lend(None)
         return twin
+
+    def learn(
+        self, table: pd.DataFrame, recipe: Recipe, seed: int, previous: Engine | None
+    ) -> Engine:
+        """Make one pass over a chunk of a table, after a `previous` engine of the same encoder.
+
+        Before it learns them, it is measured how well a share of the chunk's cells is imputed.
+        """
+        values, observed, order = self._encode(table, recipe, previous, None)
+        if not self.encoder.features or not observed.any():
+            self._take_over(previous)
+            return self
+        host, generator = self._generators(seed)
+        self._prepare(values, observed, host, previous)
+        history = [] if previous is None else list(previous.run.history)
+        if previous is not None and previous.model is not None and recipe.validation_fraction:
+            hidden = some_of(observed, recipe.validation_fraction, host)
+            cells, chunk = self.encoder.in_table_order(hidden), table.iloc[order]
+            self.held_out_errors = self._errors(
+                chunk, chunk, values, observed & ~hidden, cells, None, missing=False
+            )
+        self.online = self.online or OnlineTraining()
+        self.impartiality.lend(generator)
+        record = self.online.learn(
+            self.model,
+            *self._useful(values, observed, None)[:2],
+            objective=recipe.objective,
+            impartiality=self.impartiality,
+            plan=recipe.plan,
+            generator=generator,
+            names=_distinct_names(self.encoder.features),
+        )
+        self.impartiality.lend(None)
+        if self.held_out_errors is not None:
+            record["held_out_error"] = total_error(self.held_out_errors)
+        self.run = TrainingRun(history)
+        self.run.add(record, None, len(history) + 1)
+        rows = self.online.sample(values, observed, host)
+        if rows is not None:
+            self._explain(*rows, host)
+        return self
+
+    def _explain(self, values, observed, host) -> None:
+        """Find out why cells are missing."""
+        features, mechanism = self.encoder.features, self.recipe.mechanism
+        selection, report = explain_missingness(
+            self.model, values, observed, self._points, features, mechanism, host
+        )
+        self.missingness = report.iloc[self._table_order()]
+        self.selection = selection and selection.to(self.device)
 
     def _call(self, values, observed, weights, recipe: Recipe, previous: Engine | None) -> tuple:
         """All that decides what fit computes, beside the seed."""
@@ -290,7 +341,7 @@ class Engine:
         moved = previous.to(self.device)
         self.model, self._points = moved.model, moved._points
         self.selection, self.missingness = moved.selection, moved.missingness
-        self.repeats = moved.repeats
+        self.repeats, self.online = moved.repeats, moved.online
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
@@ -430,6 +481,7 @@ class Engine:
         if self.impartiality is not None:
             moved.impartiality = self.impartiality.to(device)
         moved.selection = self.selection and self.selection.to(device)
+        moved.online = self.online and self.online.to(device)
         return moved
 
 

@@ -152,6 +152,29 @@ class Schema:
         """{column: name of its feature type}."""
         return {feature.name: feature.type.name for feature in self.features}
 
+    def check(self, table: pd.DataFrame, n_observed) -> None:
+        """Raise unless a table has these columns, and something to learn in each of which there is any.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_rows, n_features)
+        n_observed : sequence of int
+            Of each column.
+
+        Raises
+        ------
+        ValueError
+        """
+        found = table.columns.tolist()
+        if [*map(key, found)] != [*map(key, self.names)]:
+            raise ValueError(f"The schema is of columns {self.names}, found {found}.")
+        for feature, n in zip(self.features, n_observed, strict=True):
+            if n == 0 and not feature.is_empty:
+                raise ValueError(
+                    f"Column {feature.name!r}: has no observed cell here, but some in the table of the schema. "
+                    "Begin with a chunk that has one."
+                )
+
     def warn_about_empty(self, keep: bool) -> None:
         """Warn of columns that have nothing to learn from, and say what becomes of them."""
         empty = [feature.name for feature in self.features if feature.is_empty]

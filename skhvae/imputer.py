@@ -24,11 +24,13 @@ from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
 from skhvae.presets import PRESETS, batch_size
 from skhvae.progress import ProgressLine
 from skhvae.schedule import TrainingPlan
-from skhvae.schema import infer_schema, key
-from skhvae.table import as_table, in_form_of, is_table
+from skhvae.schema import Schema, infer_schema, key
+from skhvae.table import as_table, in_form_of, is_table, missing_cells
 from skhvae.weights import check_weights, repetitions
 
 __all__ = ["HeterogeneousVAEImputer"]
+
+_GROWING = 10_000  # rows that a table which comes in chunks is taken to have at least
 
 
 class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
@@ -343,11 +345,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             self._check_architecture(previous.recipe.architecture, recipe.architecture)
         if self.verbose:
             print(encoder.schema)
-        self.indicator_ = None
-        if self.add_indicator:
-            indicator = MissingIndicator(features="missing-only", error_on_new=False)
-            indicator.set_output(transform="default")  # whatever is set everywhere
-            self.indicator_ = indicator.fit(_as_nan(encoder.missing(table)))
+        self.indicator_ = self._new_indicator(encoder.missing(table))
         engine = Engine(encoder, device)
         task.attributes = lambda model, history: (
             vars(self) | _learned(engine.with_model(model, history))
@@ -366,8 +364,99 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         )
         vars(self).update(_learned(engine))
 
-    def _new_encoder(self, table: pd.DataFrame, named: bool) -> TableEncoder:
-        schema = infer_schema(table, self.feature_types, self.missing_values, whole_numbers=named)
+    def partial_fit(self, X, y=None, schema=None):
+        """Learn a chunk of a table that grows: one pass over it.
+
+        The first call decides what the columns are, and their scales, so its chunk should be neither small
+        nor special. All levels that categorical dtypes declare are levels, whether they are observed or
+        not; other new ones are unknown, see `handle_unknown`. After :meth:`fit`, training goes on from there.
+        For several passes, call it several times.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+        y : ignored
+        schema : Schema or None, default=None
+            What the columns are, for the first call, as ``skhvae.schema.infer_schema`` finds it in a table that
+            shows more than the first chunk does.
+
+        Returns
+        -------
+        HeterogeneousVAEImputer
+            Itself. ``n_iter_`` counts the calls. ``feature_errors_``, and "held_out_error" in ``history_``, are
+            those of a share `validation_fraction` of the chunk's observed cells before they are learned; there
+            are none after the first call. If it raises, the estimator is as it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`fit`; if a column of `schema` has no observed cell in the first chunk; if a
+            parameter that decides the network's size has been changed.
+
+        Notes
+        -----
+        The learning rate rises in 100 steps and falls, after 1,000, with the root of their number; a moving
+        average of the weights imputes. Why cells are missing is asked of a sample of all rows whenever these
+        have become twice as many.
+
+        Examples
+        --------
+        >>> from skhvae import HeterogeneousVAEImputer
+        >>> from skhvae.datasets import make_heterogeneous
+        >>> from skhvae.evaluation import hide_cells
+        >>> table, _ = hide_cells(make_heterogeneous(200, random_state=0).data, random_state=0)
+        >>> imputer = HeterogeneousVAEImputer(random_state=0)
+        >>> for start in range(0, 200, 50):
+        ...     imputer = imputer.partial_fit(table[start : start + 50])
+        >>> imputer.n_samples_seen_, int(imputer.transform(table).isna().sum().sum())
+        (200, 0)
+        """
+        fitted = object.__new__(type(self))
+        vars(fitted).update(vars(self))
+        fitted._learn_chunk(X, schema, getattr(self, "_engine", None))
+        self.__dict__ = vars(fitted)
+        return self
+
+    def _learn_chunk(self, X, schema: Schema | None, previous: Engine | None) -> None:
+        check_parameters(self)
+        device = resolve_device(self.device)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        table = self._check_columns(X, one_table(X), reset=previous is None)
+        n_seen = 0 if previous is None else self.n_samples_seen_
+        recipe = self._recipe(*table.shape, previous, made_for=max(len(table), _GROWING))
+        if previous is None:
+            if len(table) < 2:
+                raise ValueError(
+                    f"At least 2 rows are needed to begin with, found n_samples = {len(table)}."
+                )
+            encoder = self._new_encoder(table, named=is_table(X), schema=schema, growing=True)
+            self.indicator_ = self._new_indicator(encoder.missing(table))
+        else:
+            encoder = previous.encoder
+            self._check_architecture(previous.recipe.architecture, recipe.architecture)
+        # Other numbers for every chunk.
+        seed = int(np.random.SeedSequence([seed, n_seen]).generate_state(1)[0])
+        engine = Engine(encoder, device).learn(table, recipe, seed, previous)
+        self.n_samples_seen_ = n_seen + len(table)
+        vars(self).update(_learned(engine))
+
+    def _new_indicator(self, missing: np.ndarray) -> MissingIndicator | None:
+        if not self.add_indicator:
+            return None
+        indicator = MissingIndicator(features="missing-only", error_on_new=False)
+        indicator.set_output(transform="default")  # whatever is set everywhere
+        return indicator.fit(_as_nan(missing))
+
+    def _new_encoder(self, table, named: bool, schema=None, growing=False) -> TableEncoder:
+        if schema is None:
+            schema = infer_schema(
+                table, self.feature_types, self.missing_values, named, all_levels=growing
+            )
+        else:
+            observed = [
+                (~missing_cells(column, self.missing_values)).sum() for _, column in table.items()
+            ]
+            schema.check(table, observed)
         schema.warn_about_empty(self.keep_empty_features)
         likelihoods = assign_likelihoods(schema, self.likelihoods)
         return TableEncoder(schema, likelihoods, self.missing_values, self.handle_unknown)
@@ -376,13 +465,15 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         for name, value in fitted.items():
             if found[name] != value:
                 raise ValueError(
-                    f"warm_start=True goes on with the fitted model, which was made with another "
-                    f"{name}. Leave {name} as it was, or use warm_start=False to start anew."
+                    "warm_start=True and partial_fit go on with the fitted model, which was made with "
+                    f"another {name}. Leave {name} as it was, or fit with warm_start=False to start anew."
                 )
 
-    def _recipe(self, n_rows: int, n_columns: int, previous: Engine | None = None) -> Recipe:
+    def _recipe(
+        self, n_rows: int, n_columns: int, previous: Engine | None = None, made_for=None
+    ) -> Recipe:
         # A model keeps its size, however many rows come later.
-        made_for = previous.recipe.made_for if previous else n_rows
+        made_for = previous.recipe.made_for if previous else made_for or n_rows
         effort = PRESETS[self.preset].effort(made_for, n_columns)
 
         def given_or(name, default):

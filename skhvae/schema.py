@@ -32,7 +32,9 @@ _EXACT_FLOAT = 2**53
 _ENOUGH_TO_SEE_MANY = 1000  # cells; most columns show there that their values are no short list
 
 
-def infer_schema(table, feature_types="infer", missing_values=np.nan, whole_numbers=True) -> Schema:
+def infer_schema(
+    table, feature_types="infer", missing_values=np.nan, whole_numbers=True, all_levels=False
+) -> Schema:
     """Infer each column's feature type from its dtype and its observed values.
 
     Parameters
@@ -45,6 +47,9 @@ def infer_schema(table, feature_types="infer", missing_values=np.nan, whole_numb
     whole_numbers : bool, default=True
         Treat a float column by its values: whole numbers as counts, right-skewed non-negative
         ones as positive. ``False`` (arrays, where the dtype says nothing) takes floats as real.
+    all_levels : bool, default=False
+        Take all levels that a categorical dtype declares for levels of the feature, instead of those
+        that are observed: others may follow.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def infer_schema(table, feature_types="infer", missing_values=np.nan, whole_numb
     """
     declared = _check_declared(feature_types, table)
     return Schema(
-        _infer_feature(column, declared.get(name), missing_values, whole_numbers)
+        _infer_feature(column, declared.get(name), missing_values, whole_numbers, all_levels)
         for name, column in table.items()
     )
 
@@ -94,7 +99,7 @@ def _check_declared(feature_types, table) -> Mapping:
     return feature_types
 
 
-def _infer_feature(column, declared, missing_values, whole_numbers) -> Feature:
+def _infer_feature(column, declared, missing_values, whole_numbers, all_levels) -> Feature:
     missing = tables.missing_cells(column, missing_values)
     stored = tables.storage(column, missing)
     numeric = stored in {"integer", "float"} | _TIMES
@@ -109,8 +114,10 @@ def _infer_feature(column, declared, missing_values, whole_numbers) -> Feature:
         kind = FEATURE_TYPES[declared or ("real" if numeric else "nominal")]
         return Feature(type=kind, why="no observed cell", **about)
     about["example"] = column.iloc[[int(np.argmin(missing))]]
-    describe = _numbers if numeric else _levels
-    kind, why, more = describe(column, missing, stored, declared, whole_numbers)
+    if numeric:
+        kind, why, more = _numbers(column, missing, stored, declared, whole_numbers)
+    else:
+        kind, why, more = _levels(column, missing, stored, declared, all_levels)
     if len(more.get("levels", ())) == 1:
         why = "constant"
     elif declared:
@@ -168,12 +175,12 @@ def _is_right_skewed(values) -> bool:
     return bool(np.mean(centred**3) > 0.5 * np.mean(centred**2) ** 1.5)
 
 
-def _levels(column, missing, stored, declared, _) -> tuple[str, str, dict]:
+def _levels(column, missing, stored, declared, all_levels) -> tuple[str, str, dict]:
     """Type, reason and further attributes of a column of anything but numbers and dates."""
     if declared:
         _check_levels(column, declared, stored)
     if stored in ("category", "ordered category"):
-        used = np.zeros(len(column.dtype.categories), dtype=bool)
+        used = np.full(len(column.dtype.categories), all_levels)
         used[np.unique(column.cat.codes.to_numpy()[~missing])] = True
         levels = column.dtype.categories[used].astype(object).to_numpy()
         n_declared = len(used)

@@ -38,6 +38,11 @@ class Averaged:
         share = (9 / (self._steps + 9)).clamp(min=1 - _AVERAGING) * finite
         torch._foreach_lerp_(self._own, self._source, [share] * len(self._own))
 
+    def go_on(self, model: VAE, n_steps: int) -> None:
+        """Take another average of so many steps for its own."""
+        self.model.load_state_dict(model.state_dict())
+        self._steps.fill_(n_steps)
+
     @property
     def tensors(self) -> list[Tensor]:
         """All that changes."""
@@ -233,7 +238,7 @@ class Step:
         self.impartiality.lend(generator)
         return {
             "tensors": self._changing(),
-            "optimizer": self._optimizer.state_dict(),
+            "moments": self.moments(),
             "generator": generator.get_state(),
             "impartiality": impartiality,
         }
@@ -242,10 +247,19 @@ class Step:
         """Go on from where another step of the same model and rows stood."""
         for tensor, kept in zip(self._changing(), memory["tensors"], strict=True):
             tensor.copy_(kept)
-        self._optimizer.load_state_dict(memory["optimizer"])
-        self._optimizer.param_groups[0]["lr"] = self._rate  # not the copy that was written down
+        self.take_moments(memory["moments"])
         self.generator.set_state(memory["generator"].cpu())
         self.impartiality.take_over(pickle.loads(memory["impartiality"]))
+
+    def moments(self) -> dict:
+        """What the optimiser remembers of each parameter's gradients, by its number."""
+        return self._optimizer.state_dict()["state"]
+
+    def take_moments(self, moments: dict) -> None:
+        """Go on with those of another step of the same model."""
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._optimizer.param_groups[0]["lr"] = self._rate  # not a copy of it
 
     def _changing(self) -> list[Tensor]:
         models = [self.model]

@@ -60,6 +60,7 @@ ALLOWED = {
         {"models", "moo", "objectives", "schedule", "step", "epoch", "checkpoint"},
         {"torch"},
     ),
+    "online": ({"models", "moo", "objectives", "schedule", "step", "epoch"}, {"torch"}),
     "callbacks": ({"models", "training"}, {"sklearn"}),
     "engine": (
         {
@@ -78,6 +79,7 @@ ALLOWED = {
             "schedule",
             "checkpoint",
             "training",
+            "online",
         },
         NUMBERS | {"torch"},
     ),
@@ -108,6 +110,7 @@ ALLOWED = {
             "encoding",
             "selection",
             "repeats",
+            "online",
             "training",
             "engine",
             "parameters",

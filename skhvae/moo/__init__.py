@@ -32,6 +32,7 @@ from skhvae.moo._imtl_g import IMTLG
 from skhvae.moo._mgda import MGDA
 from skhvae.moo._nash_mtl import NashMTL
 from skhvae.moo._nsgd import NSGD
+from skhvae.moo._on_device import OnDevice
 from skhvae.moo._pcgrad import PCGrad
 from skhvae.moo._random import Random
 from skhvae.moo._sum import Sum
@@ -58,6 +59,7 @@ __all__ = [
     "HeadLayout",
     "Impartiality",
     "NashMTL",
+    "OnDevice",
     "PCGrad",
     "PackedGradients",
     "Place",

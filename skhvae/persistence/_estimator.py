@@ -57,7 +57,7 @@ def _imputer(**attributes) -> HeterogeneousVAEImputer:
 _ENGINE = plain(
     "engine",
     Engine,
-    """encoder device recipe model impartiality run held_out_errors selection missingness repeats
+    """encoder device recipe model impartiality run held_out_errors selection missingness repeats online
     _latent_dim _by_median""",
     "_points",
 )

@@ -13,6 +13,7 @@ from skhvae.likelihoods import LIKELIHOODS, Likelihood
 from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, Chain, Conflict, ConvergenceRatios, Impartiality, Place
 from skhvae.objectives import OBJECTIVES
+from skhvae.online import OnlineTraining
 from skhvae.persistence._attributes import checked, plain, record, remade
 from skhvae.persistence._document import CannotBeSaved, Kind
 from skhvae.repeats import RepeatedRows
@@ -96,6 +97,9 @@ _TRAINING = [
     plain("place", Place, "strategy conflict _others", "generator"),
     plain("impartiality", Impartiality, "_fresh _places _generator"),
     plain("selection", SelectionModel, "applies _knots _log_odds"),
+    plain(
+        "online", OnlineTraining, "weights moments values observed draws n_steps n_rows asked_at"
+    ),
     plain("repeats", RepeatedRows, "kept _codes _distinct _surprise _rows _starts"),
 ]
 
