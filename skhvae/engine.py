@@ -258,7 +258,8 @@ class Engine:
         """All that decides what fit computes, beside the seed."""
         before = previous and previous.model and previous.model.state_dict()
         before = before and {name: tensor.cpu().numpy() for name, tensor in before.items()}
-        table = values.numpy(), observed.numpy(), weights, repr(self.encoder.schema)
+        counts = None if weights is None else weights.numpy()
+        table = values.numpy(), observed.numpy(), counts, repr(self.encoder.schema)
         return table, recipe, before, str(self.device), torch.__version__
 
     def _encode(self, table, recipe: Recipe, previous: Engine | None, weights):
