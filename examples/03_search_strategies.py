@@ -109,9 +109,9 @@ def search(estimator, target=None, prefix="", **options) -> pd.DataFrame:
 # %%
 # ``n_jobs`` makes processes, and joblib gives each its share of the cores before torch starts
 # there: two fits at a time on two cores have one thread each. To give less, or more, wrap the
-# search in ``joblib.parallel_config("loky", inner_max_num_threads=...)``. The backends "threading"
-# and "multiprocessing" share nothing out, and the latter hangs once torch has used threads; call
-# ``torch.set_num_threads(1)`` first of all if you use them.
+# search in ``joblib.parallel_config("loky", inner_max_num_threads=...)``. With the backend
+# "multiprocessing" each has one thread; "threading" shares nothing out: call ``torch.set_num_threads``
+# first of all if you use it.
 fits = joblib.effective_n_jobs(args.n_jobs)
 share = joblib.Parallel(args.n_jobs)([joblib.delayed(torch.get_num_threads)()])[0]
 print(f"{joblib.cpu_count()} cores, {fits} fits at a time, torch threads of each: {share}\n")
