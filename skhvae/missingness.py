@@ -174,6 +174,8 @@ class _Score:
         distinct, counts = np.unique(known, return_counts=True)
         self.usable = len(distinct) > 1 and (self.ordered or len(feature.levels) <= _MOST_LEVELS)
         middle = (counts.cumsum() - counts / 2) / max(len(known), 1)
+        if not len(distinct):  # a warm start's table may lack the column
+            distinct, middle = np.zeros(1), np.full(1, 0.5)
         if self.ordered:
             some = np.arange(len(distinct))
             if len(distinct) > _MOST_KNOTS:  # at quantiles

@@ -505,6 +505,12 @@ def test_numbers_of_any_size(unit):
     assert errors["baseline"].item() == pytest.approx(baseline, rel=1e-3)
 
 
+def test_guesses_from_another_world():
+    true = pd.DataFrame({"x": [1.5, 2.5, 3.5]})
+    errors = imputation_errors(true, true.assign(x=1e300), np.ones((3, 1), dtype=bool))
+    assert errors["error"].item() == np.inf
+
+
 def test_a_range_that_is_no_float_any_more():
     true = pd.DataFrame({"x": [-1.7e308, 1.7e308, 1e308]})
     hidden = np.array([[True], [False], [False]])

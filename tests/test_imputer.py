@@ -431,6 +431,17 @@ def test_warm_start_on_a_table_without_an_observed_cell_keeps_the_model():
     pd.testing.assert_frame_equal(imputer.fit(empty).transform(TABLE), expected)
 
 
+@pytest.mark.parametrize("name", ["real_1", "nominal_1", "ordinal_1"])
+def test_warm_start_on_a_table_that_lacks_a_column(name):
+    imputer = light(warm_start=True).fit(TABLE)
+    lacking = TABLE.copy()
+    lacking[name] = pd.Series(index=TABLE.index, dtype=TABLE[name].dtype)
+    completed = imputer.fit(lacking).transform(lacking)
+    assert not completed.isna().any(axis=None)
+    assert completed[name].dtype == TABLE[name].dtype
+    assert imputer.missingness_.loc[name, "n_missing"] == len(TABLE)
+
+
 @pytest.mark.parametrize(
     "change", [{"latent_dim": 2}, {"hidden_layer_sizes": (4,)}, {"model": "vae"}, {"dropout": 0.5}]
 )

@@ -255,6 +255,14 @@ def test_scores_are_normal_scores_of_ranks(values):
     assert score.basis(np.array([-1e9, 1e9]))[:, 0] == pytest.approx([found.min(), found.max()])
 
 
+@pytest.mark.parametrize("kind", ["real", "nominal"])
+def test_scores_without_a_value(kind):
+    score = missingness._Score(np.zeros(0), feature("a", kind, levels=np.array(["x", "y"])))
+    assert not score.usable
+    assert np.isfinite(score.basis(np.zeros(3))).all()
+    assert not score.columns(np.zeros(3), np.zeros(3, dtype=bool)).any()
+
+
 def test_levels_are_scored_one_by_one():
     levels = np.array(list("abc"))
     score = missingness._Score(np.array([0.0, 2.0, 2.0]), feature("a", "nominal", levels=levels))

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import re
 
 import numpy as np
 import pandas as pd
@@ -319,6 +320,15 @@ def test_a_value_that_the_dtype_cannot_hold_is_refused():
     narrow = pd.Series([1, -1], dtype="int8", name="x")
     with pytest.raises(ValueError, match="Column 'x': dtype int8 cannot hold"):
         tables.fill(narrow, np.array([False, True]), np.array([1000.0]), (0, 1000))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "Float32", "halffloat[pyarrow]"])
+def test_a_number_beyond_the_dtype_is_refused_not_made_infinite(dtype):
+    column = pd.Series([1.5, None], dtype=dtype, name="x")
+    missing = tables.missing_cells(column)
+    with pytest.raises(ValueError, match=f"Column 'x': dtype {re.escape(dtype)} cannot hold"):
+        tables.fill(column, missing, np.array([1e300]), (0.0, 1e300))
+    assert tables.fill(column, missing, np.array([6e4])).tolist() == [1.5, 6e4]
 
 
 def test_nothing_to_fill():

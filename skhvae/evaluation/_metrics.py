@@ -70,7 +70,8 @@ def _mode(codes, weights) -> float:
 
 
 def _root_mean_square(differences, weights) -> float:
-    return float(np.sqrt(_mean(differences**2, weights)))
+    with np.errstate(over="ignore"):  # guesses from another world than the truth: inf
+        return float(np.sqrt(_mean(differences**2, weights)))
 
 
 def _share_wrong(differences, weights) -> float:

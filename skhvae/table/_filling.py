@@ -96,7 +96,10 @@ def _converted(column, missing, values, bounds, example):
         return _times.from_steps(_whole(values, bounds, _times.step(dtype)), dtype)
     if numeric and pdt.is_integer_dtype(dtype):
         values = _whole(values, bounds)
-    converted = pd.array(values, dtype=dtype)
+    with np.errstate(over="ignore"):
+        converted = pd.array(values, dtype=dtype)
+    if pdt.is_float_dtype(dtype) and np.isinf(np.asarray(converted, dtype=np.float64)).any():
+        raise OverflowError("they would be infinite")
     # Python's integers as such: Arrow would take them for signed ones.
     found = converted.astype(object) if values.dtype == object else converted
     if pdt.is_integer_dtype(dtype) and (found != values).any():
