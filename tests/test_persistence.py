@@ -175,7 +175,7 @@ CHAINS = [("equal-norm", "pcgrad"), ["gradnorm", "gradvac"]]
 INSTANCES = [GradNorm(alpha=0.5), GradVac(0.2), (GradNorm(after=1), CAGrad(c=0.3))]
 
 
-@pytest.mark.parametrize("moo", [*strategy_names(), *CHAINS, *INSTANCES], ids=str)
+@pytest.mark.parametrize("moo", [*strategy_names(), *CHAINS, *INSTANCES])
 def test_strategies_go_on_from_what_they_remember(moo, again):
     imputer = light(moo=moo, warm_start=True, n_members=2, max_iter=3).fit(TABLE)
     loaded = again(imputer)
