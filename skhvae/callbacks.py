@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from skhvae.models import VAE
-from skhvae.training import Watcher
+from skhvae.run import Watcher
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks

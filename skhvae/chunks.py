@@ -11,26 +11,25 @@ from pandas.api.types import union_categoricals
 
 from skhvae.table import as_table, is_table, label, missing_cells
 
-__all__ = ["chunks_of", "one_table", "sample_rows"]
+__all__ = ["chunks_of", "one_table", "refuse_chunks", "sample_rows"]
 
 # What is kept of a larger table. Training looks at some two million rows in all, so that more would add little.
 _MOST_ROWS, _MOST_CELLS = 2**20, 2**25
 
 
 def one_table(X) -> pd.DataFrame:
-    """`X` as a DataFrame, as :func:`skhvae.table.as_table` has it.
+    """`X` as a DataFrame, as :func:`skhvae.table.as_table` has it, unless it comes in chunks."""
+    refuse_chunks(X)
+    return as_table(X)
 
-    Raises
-    ------
-    TypeError
-        If it comes in chunks.
-    """
+
+def refuse_chunks(X) -> None:
+    """Raise a TypeError if `X` is no table but comes in chunks."""
     if isinstance(X, str | os.PathLike) or chunks_of(X) is not None:
         raise TypeError(
             "Expected one table, found chunks. Go chunk by chunk, e.g. "
             "[imputer.transform(chunk) for chunk in chunks]."
         )
-    return as_table(X)
 
 
 def chunks_of(X) -> Iterable | None:

@@ -222,6 +222,15 @@ class TableEncoder:
         result[:, [self._column[feature.key] for feature in self.features]] = cells.numpy()
         return result
 
+    def table_order(self) -> list[int]:
+        """Places in packed order of the modelled features as they follow each other in the table."""
+        return [self._position[feature.key] for feature in self.schema if feature.is_modelled]
+
+    def distinct_names(self) -> list[str]:
+        """Names of the features in packed order as text, where the columns 1 and "1" differ too."""
+        names = [str(feature.name) for feature in self.features]
+        return names if len(set(names)) == len(names) else [repr(f.name) for f in self.features]
+
     def n_levels(self) -> torch.Tensor:
         """Number of levels of every feature in packed order, 0 for numeric ones."""
         return torch.tensor([self._codecs[feature.key].n_levels for feature in self.features])

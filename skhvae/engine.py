@@ -1,4 +1,4 @@
-"""From a table to a trained model and back: encoder, model and inference wired together.
+"""From a table to a trained model: encoder, model and training wired together.
 
 Knows nothing of scikit-learn: :class:`skhvae.HeterogeneousVAEImputer` checks parameters and columns,
 and asks an :class:`Engine` for the rest.
@@ -7,74 +7,33 @@ and asks an :class:`Engine` for the rest.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
 from skhvae.checkpoint import Checkpoints
+from skhvae.completer import Completer
 from skhvae.encoding import TableEncoder
-from skhvae.evaluation import imputation_errors, total_error
+from skhvae.evaluation import total_error
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
-from skhvae.inference import (
-    chunk_size,
-    impute_rows,
-    latent_means,
-    log_predictive,
-)
-from skhvae.memory import in_blocks
 from skhvae.missingness import explain_missingness
 from skhvae.models import VAE
 from skhvae.moo import Impartiality, as_strategy
-from skhvae.objectives import Objective
 from skhvae.online import OnlineTraining
-from skhvae.repeats import RepeatedRows, repetitions_that_pay
+from skhvae.recipe import Recipe
+from skhvae.repeats import repetitions_that_pay
 from skhvae.rows import by_content, drawn
-from skhvae.schedule import TrainingPlan
-from skhvae.selection import SelectionModel
-from skhvae.training import NOBODY, TrainingRun, Watcher, finish, train
+from skhvae.run import NOBODY, TrainingRun, Watcher
+from skhvae.training import finish, train
 
-__all__ = ["Engine", "Recipe"]
+__all__ = ["Engine"]
 
-_BLOCK = 65_536  # rows completed at once, beside compact arrays for all
 _MOST_HELD_OUT_ROWS = 16_384  # enough for a steady error, and cheap beside an epoch
-# Of the observed cells, hidden to measure errors when no complete table is given.
-_SCORED_SHARE = 0.1
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that training needs to know, resolved from the user's parameters.
-
-    Attributes
-    ----------
-    made_for : int
-        Rows of the table for which the sizes were chosen, the first one of a warm start.
-    """
-
-    made_for: int
-    model: type[VAE]
-    latent_dim: int
-    hidden_layer_sizes: tuple[int, ...]
-    dropout: float
-    n_members: int
-    objective: Objective
-    moo: object  # as the user gave it
-    plan: TrainingPlan
-    validation_fraction: float
-    mechanism: str
-    use_repeated_rows: bool
-
-    @property
-    def architecture(self) -> dict:
-        """What a model cannot change any more once it is made."""
-        names = "model", "latent_dim", "hidden_layer_sizes", "dropout", "n_members"
-        return {name: getattr(self, name) for name in names}
-
-
-class Engine:
-    """Learns a table and completes tables like it.
+class Engine(Completer):
+    """Learns a table, and then completes tables like it.
 
     Parameters
     ----------
@@ -84,30 +43,23 @@ class Engine:
 
     Attributes
     ----------
-    model : VAE or None
-        None if no column has anything to learn.
     run : TrainingRun
     impartiality : Impartiality or None
         The strategies as training left them, with what they remember.
-    selection : SelectionModel or None
-        What being missing says about a cell's value, if anything.
+    held_out_errors : DataFrame or None
+        Errors on the cells held out in training.
     missingness : DataFrame or None
         Why each feature's cells are missing; None without a model.
-    repeats : RepeatedRows or None
-        The table's rows, if they repeat each other and that helps.
     online : OnlineTraining or None
         What training on a table that grows remembers.
     """
 
     def __init__(self, encoder: TableEncoder, device: torch.device):
-        self.encoder, self.device = encoder, device
-        self.model: VAE | None = None
+        super().__init__(encoder, device)
         self.impartiality: Impartiality | None = None
         self.run = TrainingRun()
         self.held_out_errors: pd.DataFrame | None = None
-        self.selection: SelectionModel | None = None
         self.missingness: pd.DataFrame | None = None
-        self.repeats: RepeatedRows | None = None
         self.online: OnlineTraining | None = None
 
     def fit(
@@ -150,7 +102,7 @@ class Engine:
             impartiality=self.impartiality,
             plan=recipe.plan,
             generator=generator,
-            names=_distinct_names(features),
+            names=self.encoder.distinct_names(),
             report=report,
             watcher=watcher,
         )
@@ -233,7 +185,7 @@ class Engine:
             impartiality=self.impartiality,
             plan=recipe.plan,
             generator=generator,
-            names=_distinct_names(self.encoder.features),
+            names=self.encoder.distinct_names(),
         )
         self.impartiality.lend(None)
         if self.held_out_errors is not None:
@@ -251,7 +203,7 @@ class Engine:
         selection, report = explain_missingness(
             self.model, values, observed, self._points, features, mechanism, host
         )
-        self.missingness = report.iloc[self._table_order()]
+        self.missingness = report.iloc[self.encoder.table_order()]
         self.selection = selection and selection.to(self.device)
 
     def _call(self, values, observed, weights, recipe: Recipe, previous: Engine | None) -> tuple:
@@ -292,31 +244,14 @@ class Engine:
         """A model, its strategies and its points: the previous ones, or new ones."""
         self._take_over(previous)
         if self.model is None:
-            self.model = self._new_model(values, observed, host).to(self.device)
+            model = self.recipe.new_model(self.encoder, values, observed, host)
+            self.model = model.to(self.device)
         if self.impartiality is None:
             self.impartiality = Impartiality(as_strategy(self.recipe.moo))
         # Antithetic pairs, and the centre if the number is odd.
         n_points, size = self.model.n_points, self.model.noise_dim
         half = torch.randn(n_points // 2, size, generator=host)
         self._points = torch.cat([half, -half, torch.zeros(n_points % 2, size)]).to(self.device)
-
-    def _new_model(self, values, observed, generator) -> VAE:
-        recipe = self.recipe
-        return recipe.model(
-            # Copies, since those of the encoder stay on the host.
-            [
-                (copy.deepcopy(group.likelihood), len(group.features))
-                for group in self.encoder.groups
-            ],
-            values,
-            observed,
-            self.encoder.n_symbols(),
-            recipe.latent_dim,
-            recipe.hidden_layer_sizes,
-            recipe.dropout,
-            generator,
-            recipe.n_members,
-        )
 
     def restore_model(self, weights: dict[str, torch.Tensor]) -> None:
         """Make the model of this recipe and encoder anew, with the weights of another one like it.
@@ -326,12 +261,10 @@ class Engine:
         weights : dict of str to Tensor
             Its ``state_dict()``.
         """
-        shape = (
-            1,
-            len(self.encoder.features),
-        )  # what was learned from the table is among the weights
+        # What was learned from the table is among the weights: any other will do.
+        shape = 1, len(self.encoder.features)
         table = torch.zeros(shape), torch.ones(shape, dtype=torch.bool)
-        model = self._new_model(*table, torch.Generator())
+        model = self.recipe.new_model(self.encoder, *table, torch.Generator())
         model.load_state_dict(weights, assign=True)
         self.model = model.to(self.device).eval()
 
@@ -371,83 +304,6 @@ class Engine:
     def _finite(self) -> torch.Tensor:
         return torch.tensor([feature.type.finite for feature in self.encoder.features])
 
-    def _impute(self, values, visible, rows: np.ndarray, missing: bool) -> None:
-        """Put point estimates into the chosen rows of `values`, block by block, in place; blocks get smaller
-        where memory does not suffice, which changes nothing unless not even one chunk fits.
-
-        Cells that are `missing` can be another population than the observed ones, and known to a
-        repetition of the row; those that are only hidden, to measure, are neither: nothing has selected
-        them, and the row itself may be among those that were learned.
-        """
-        if self.model is None:
-            return
-        selection = self.selection if missing else None
-        rows = torch.from_numpy(rows.nonzero()[0])
-        usual = chunk_size(self.model, len(self._points) * self.model.n_members)
-
-        def impute(block: slice, size: int) -> None:
-            some = rows[block]
-            estimates = impute_rows(
-                self.model,
-                values[some],
-                visible[some],
-                self._points,
-                self._by_median,
-                selection,
-                min(size, usual),
-            )
-            if missing and self.repeats is not None:
-                known = self.repeats.look_up(values[some], visible[some])
-                estimates = torch.where(known.isnan(), estimates, known)
-            values[some] = estimates
-
-        in_blocks(impute, len(rows), _BLOCK)
-
-    def complete(self, table: pd.DataFrame, keep_empty: bool) -> tuple[pd.DataFrame, np.ndarray]:
-        """The completed table, and which cells (n_rows, n_columns) were missing."""
-        missing = self.encoder.missing(table)
-        values, observed = self.encoder.encode(table, missing)
-        self._impute(values, observed, missing.any(axis=1), missing=True)
-        return self.encoder.decode(values.numpy(), table, missing, keep_empty), missing
-
-    def errors(
-        self, table: pd.DataFrame, complete: pd.DataFrame | None, weights: np.ndarray | None = None
-    ) -> pd.DataFrame:
-        """Errors of the missing cells of `table` that `complete` knows; without it, of a tenth of the
-        observed cells, the same in every call. Each row counts what its weight says."""
-        values, observed = self.encoder.encode(table)
-        if complete is None:
-            hidden = some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
-            cells = self.encoder.in_table_order(hidden)
-            visible = observed & ~hidden
-            return self._errors(table, table, values, visible, cells, weights, missing=False)
-        hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
-        return self._errors(table, complete, values, observed, hidden, weights, missing=True)
-
-    def _errors(self, table, complete, values, visible, hidden, weights, missing) -> pd.DataFrame:
-        """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""
-        estimates = values.clone()
-        self._impute(estimates, visible, hidden.any(axis=1), missing)
-        return self._errors_of(estimates, table, complete, hidden, weights)
-
-    def _errors_of(self, estimates, table, complete, hidden, weights) -> pd.DataFrame:
-        imputed = self.encoder.decode(estimates.numpy(), table, hidden, keep_empty=True)
-        if not pd.isna(self.encoder.missing_values):  # to the metrics, the marker is no value
-            complete = complete.mask(self.encoder.missing(complete))
-        return imputation_errors(complete, imputed, hidden, self.encoder.schema, weights)
-
-    def log_likelihood(self, table: pd.DataFrame, complete: pd.DataFrame) -> pd.Series:
-        """Mean log predictive density, by feature, of the missing cells of `table` that `complete`
-        knows, each given the row's observed ones, as if they were missing at random: nats a cell in model
-        units, so that it compares models of one training table. NaN for features without such cells."""
-        values, known = self.encoder.encode(complete)
-        _, visible = self.encoder.encode(table)
-        cells = known & ~visible
-        density = log_predictive(self.model, values, visible, self._points)
-        means = torch.where(cells, density, torch.nan).nanmean(0)
-        names = pd.Index([f.name for f in self.encoder.features], tupleize_cols=False)
-        return pd.Series(means.numpy(), index=names)
-
     def conflict(self) -> pd.DataFrame:
         """Mean cosine of each pair of features' gradients at h over training, before reconciling."""
         features = self.encoder.features
@@ -456,20 +312,8 @@ class Engine:
         if self.impartiality is not None:
             cosines = self.impartiality.at("h").conflict.mean_cosines
         values = np.nan if cosines is None else cosines.cpu().numpy()
-        order = self._table_order()
+        order = self.encoder.table_order()
         return pd.DataFrame(values, index=names, columns=names).iloc[order, order]
-
-    def _table_order(self) -> list[int]:
-        """Places in packed order of the modelled features as they follow each other in the table."""
-        places = {feature: i for i, feature in enumerate(self.encoder.features)}
-        return [places[feature] for feature in self.encoder.schema if feature.is_modelled]
-
-    def latent(self, table: pd.DataFrame) -> np.ndarray:
-        """Posterior mean of z of every row, (n_rows, n_members * latent_dim)."""
-        if self.model is None:
-            return np.zeros((len(table), self._latent_dim))
-        values, observed = self.encoder.encode(table)
-        return latent_means(self.model, values, observed).numpy()
 
     def to(self, device: torch.device) -> Engine:
         """A copy on another device."""
@@ -484,9 +328,3 @@ class Engine:
         moved.selection = self.selection and self.selection.to(device)
         moved.online = self.online and self.online.to(device)
         return moved
-
-
-def _distinct_names(features) -> list[str]:
-    """Names for the history, where the columns 1 and "1" differ too."""
-    names = [str(feature.name) for feature in features]
-    return names if len(set(names)) == len(names) else [repr(f.name) for f in features]

@@ -9,22 +9,20 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils._set_output import _get_output_config
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skhvae.assignment import assign_likelihoods
 from skhvae.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skhvae.checkpoint import Checkpoints
-from skhvae.chunks import chunks_of, one_table, sample_rows
+from skhvae.chunks import chunks_of, one_table, refuse_chunks, sample_rows
+from skhvae.columns import check_columns, same_names
 from skhvae.encoding import TableEncoder
-from skhvae.engine import Engine, Recipe
+from skhvae.engine import Engine
 from skhvae.evaluation import total_error
-from skhvae.models import MODELS
-from skhvae.objectives import OBJECTIVES, Objective
 from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
-from skhvae.presets import PRESETS, batch_size
 from skhvae.progress import ProgressLine
-from skhvae.schedule import TrainingPlan
-from skhvae.schema import Schema, infer_schema, key
+from skhvae.recipe import recipe_of
+from skhvae.schema import Schema, infer_schema
 from skhvae.table import as_table, in_form_of, is_table, missing_cells
 from skhvae.weights import check_weights, repetitions
 
@@ -328,7 +326,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
                     "leave out the weights."
                 )
             X, n_rows = sample_rows(chunks, np.random.default_rng(seed))
-        table = self._check_columns(X, as_table(X), reset=previous is None)
+        table = check_columns(self, X, as_table(X), reset=previous is None)
         self.n_samples_seen_ = len(table) if chunks is None else n_rows
         if sample_weight is not None:
             rows, weights = repetitions(check_weights(sample_weight, len(table)))
@@ -337,12 +335,12 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             raise ValueError(
                 f"At least 2 rows are needed to learn from, found n_samples = {len(table)}."
             )
-        recipe = self._recipe(*table.shape, previous)
+        recipe = recipe_of(self, *table.shape, previous and previous.recipe)
         if previous is None:
             encoder = self._new_encoder(table, named=is_table(X))
         else:
             encoder = previous.encoder
-            self._check_architecture(previous.recipe.architecture, recipe.architecture)
+            recipe.check_goes_on(previous.recipe)
         if self.verbose:
             print(encoder.schema)
         self.indicator_ = self._new_indicator(encoder.missing(table))
@@ -421,9 +419,11 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         check_parameters(self)
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        table = self._check_columns(X, one_table(X), reset=previous is None)
+        table = check_columns(self, X, one_table(X), reset=previous is None)
         n_seen = 0 if previous is None else self.n_samples_seen_
-        recipe = self._recipe(*table.shape, previous, made_for=max(len(table), _GROWING))
+        # A table that grows is taken for a large one.
+        made_for = max(len(table), _GROWING)
+        recipe = recipe_of(self, *table.shape, previous and previous.recipe, made_for)
         if previous is None:
             if len(table) < 2:
                 raise ValueError(
@@ -433,7 +433,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             self.indicator_ = self._new_indicator(encoder.missing(table))
         else:
             encoder = previous.encoder
-            self._check_architecture(previous.recipe.architecture, recipe.architecture)
+            recipe.check_goes_on(previous.recipe)
         # Other numbers for every chunk.
         seed = int(np.random.SeedSequence([seed, n_seen]).generate_state(1)[0])
         engine = Engine(encoder, device).learn(table, recipe, seed, previous)
@@ -461,53 +461,6 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         likelihoods = assign_likelihoods(schema, self.likelihoods)
         return TableEncoder(schema, likelihoods, self.missing_values, self.handle_unknown)
 
-    def _check_architecture(self, fitted: dict, found: dict) -> None:
-        for name, value in fitted.items():
-            if found[name] != value:
-                raise ValueError(
-                    "warm_start=True and partial_fit go on with the fitted model, which was made with "
-                    f"another {name}. Leave {name} as it was, or fit with warm_start=False to start anew."
-                )
-
-    def _recipe(
-        self, n_rows: int, n_columns: int, previous: Engine | None = None, made_for=None
-    ) -> Recipe:
-        # A model keeps its size, however many rows come later.
-        made_for = previous.recipe.made_for if previous else made_for or n_rows
-        effort = PRESETS[self.preset].effort(made_for, n_columns)
-
-        def given_or(name, default):
-            value = getattr(self, name)
-            return default if isinstance(value, str) else value
-
-        return Recipe(
-            made_for=made_for,
-            model=MODELS[self.model],
-            latent_dim=self.latent_dim,
-            hidden_layer_sizes=tuple(given_or("hidden_layer_sizes", effort.hidden_layer_sizes)),
-            dropout=self.dropout,
-            n_members=given_or("n_members", effort.n_members),
-            objective=self._objective(),
-            moo=self.moo,
-            plan=TrainingPlan(
-                max_iter=self.max_iter,
-                max_steps=given_or("max_steps", effort.max_steps),
-                min_iter=effort.min_iter,
-                batch_size=min(int(given_or("batch_size", batch_size(n_rows))), n_rows),
-                learning_rate=self.learning_rate_init,
-                weight_decay=self.alpha,
-                n_iter_no_change=self.n_iter_no_change,
-                tol=self.tol,
-            ),
-            validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
-            mechanism=self.mechanism,
-            use_repeated_rows=self.use_repeated_rows,
-        )
-
-    def _objective(self) -> Objective:
-        kind = OBJECTIVES[self.objective]
-        return kind(self.beta, self.n_importance_samples) if kind.weighs_points else kind(self.beta)
-
     def fit_transform(self, X, y=None, **fit_params):
         """:meth:`fit` to `X`, and :meth:`transform` it.
 
@@ -523,7 +476,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         -------
         DataFrame or ndarray of shape (n_rows, n_features_out)
         """
-        one_table(X)  # what cannot be transformed is refused before training
+        refuse_chunks(X)  # before training
         return super().fit_transform(X, y, **fit_params)
 
     def transform(self, X):
@@ -550,7 +503,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self)
         own = one_table(X)
-        table = self._check_columns(X, own, reset=False)
+        table = check_columns(self, X, own, reset=False)
         completed, missing = self._engine.complete(table, self.keep_empty_features)
         flags = None
         if self.indicator_ is not None:
@@ -559,7 +512,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         if container == "default" and not is_table(X):
             array = completed.to_numpy()
             return array if flags is None else np.hstack([array, flags])
-        same = _equal(own.columns, self.schema_.names)  # others may follow a fit to an array
+        same = same_names(own.columns, self.schema_.names)  # others may follow a fit to an array
         names = own.columns if same else pd.Index(self._names())
         completed.columns = names[self._kept()]
         if flags is not None and flags.shape[1]:
@@ -592,7 +545,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             Each member has a latent space of its own; they stand side by side.
         """
         check_is_fitted(self)
-        table = self._check_columns(X, one_table(X), reset=False)
+        table = check_columns(self, X, one_table(X), reset=False)
         return self._engine.latent(table)
 
     def score(self, X, y=None, sample_weight=None) -> float:
@@ -631,10 +584,10 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             See :func:`skhvae.evaluation.imputation_errors`.
         """
         check_is_fitted(self)
-        table = self._check_columns(X, one_table(X), reset=False)
+        table = check_columns(self, X, one_table(X), reset=False)
         complete = None
         if is_table(y) or np.ndim(y) == 2:
-            complete = self._check_columns(y, one_table(y), reset=False)
+            complete = check_columns(self, y, one_table(y), reset=False)
             if complete.shape != table.shape:
                 raise ValueError(
                     f"y must be the complete table of X's shape {table.shape}, found {complete.shape}."
@@ -657,33 +610,6 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
         names = np.asarray(_check_feature_names_in(self, input_features), dtype=object)
         flags = [] if self.indicator_ is None else self.indicator_.get_feature_names_out(names)
         return np.concatenate([names[self._kept()], flags]).astype(object)
-
-    def _check_columns(self, X, table, reset: bool) -> pd.DataFrame:
-        """Check number and names of the columns; return `table` under the names of fit."""
-        names = table.columns.tolist()
-        text = {isinstance(name, str) for name in names}
-        if text == {True, False}:  # scikit-learn refuses names of mixed kinds; here they do no harm
-            if reset:
-                self.n_features_in_ = len(names)
-        else:
-            # Not every library tells scikit-learn its names.
-            named = table if is_table(X) else X
-            validate_data(self, named, reset=reset, skip_check_array=True)
-        # scikit-learn compares names that are all strings; all others are compared here.
-        if not reset and is_table(X) and False in text:
-            fitted = self.schema_.names
-            if not _equal(names, fitted) and (
-                True in text or not all(isinstance(name, str) for name in fitted)
-            ):
-                raise ValueError(
-                    f"The columns must be those of fit in their order, {fitted}, found {names}. "
-                    f"Use X[{fitted}], or X.to_numpy() to go by position."
-                )
-        return (
-            table
-            if reset
-            else table.set_axis(pd.Index(self.schema_.names, tupleize_cols=False), axis=1)
-        )
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -722,11 +648,6 @@ def _learned(engine: Engine) -> dict:
         "gradient_conflict_": engine.conflict(),
         "missingness_": engine.missingness,
     }
-
-
-def _equal(names, others) -> bool:
-    """Whether they are the same in the same order."""
-    return [*map(key, names)] == [*map(key, others)]
 
 
 def _as_nan(missing: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,62 +16,15 @@ from skhvae.epoch import by_feature, run_epoch, runner
 from skhvae.models import VAE
 from skhvae.moo import Impartiality
 from skhvae.objectives import Objective
+from skhvae.run import NOBODY, Progress, TrainingRun, Watcher
 from skhvae.schedule import Schedule, TrainingPlan
 from skhvae.step import Averaged, Step
 
-__all__ = ["NOBODY", "TrainingRun", "Watcher", "finish", "train"]
+__all__ = ["finish", "train"]
 
 # Held-out errors are noisy: epochs are compared by a moving average with this memory, so that the best
 # is not merely the luckiest.
 _MEMORY = 0.7
-
-
-@dataclass
-class TrainingRun:
-    """What a training left behind.
-
-    Attributes
-    ----------
-    history : list of dict
-        One record an epoch.
-    interrupted : bool
-        Whether Ctrl-C ended it.
-    stopped : bool
-        Whether its watcher ended it.
-    """
-
-    history: list[dict] = field(default_factory=list)
-    interrupted: bool = False
-    stopped: bool = False
-
-    def add(self, record: dict, report, n_epochs: int) -> None:
-        """Append an epoch's record, numbered, and report it."""
-        record["epoch"] = len(self.history) + 1
-        self.history.append(record)
-        if report is not None:
-            report(record, n_epochs)
-
-
-class Watcher:
-    """Looks on while a model is trained, and may end it. This one does neither."""
-
-    def begin(self, n_epochs: int) -> None:
-        """An epoch begins, of as many in all at most."""
-
-    def end(self, model: Callable[[], VAE], history: list[dict]) -> bool:
-        """An epoch has ended; whether training is to stop.
-
-        Parameters
-        ----------
-        model : callable
-            Returns the model that would be left then, which nobody changes any more.
-        history : list of dict
-            One record an epoch, so far.
-        """
-        return False
-
-
-NOBODY = Watcher()
 
 
 @dataclass
@@ -91,43 +44,6 @@ class _Best:
         if self.smooth < self.error - tol:
             self.error, self.epoch = self.smooth, epoch
             self.weights = copy.deepcopy(model.state_dict())
-
-
-class _Loop:
-    """What a loop has come to: from a checkpoint, where there is one, and into it after an epoch.
-
-    Parameters
-    ----------
-    step : Step
-    run : TrainingRun
-    checkpoint : Checkpoint or None
-    **progress
-        Objects whose attributes say how far the loop is.
-    """
-
-    def __init__(self, step: Step, run: TrainingRun, checkpoint: Checkpoint | None, **progress):
-        self._step, self._checkpoint = step, checkpoint
-        self._progress = {"run": run, **progress}
-
-    def resume(self) -> None:
-        """Go on from the checkpoint; make one if there is none, lest it fail only later."""
-        if self._checkpoint is None:
-            return
-        kept = self._checkpoint.load(self._step.values.device)
-        if kept is None:
-            self.save(now=True)
-            return
-        self._step.remember(kept["step"])
-        for name, thing in self._progress.items():
-            vars(thing).update(kept[name])
-
-    def save(self, now: bool = False) -> None:
-        if self._checkpoint is not None:
-            self._checkpoint.save(self._state, now)
-
-    def _state(self) -> dict:
-        progress = {name: dict(vars(thing)) for name, thing in self._progress.items()}
-        return {"step": self._step.memory(), **progress}
 
 
 def train(
@@ -199,7 +115,7 @@ def train(
     run_step = runner(step)
     schedule = Schedule(plan.epochs(len(values), finished=held_out_errors is not None))
     best = _Best()
-    loop = _Loop(step, run, checkpoint, schedule=schedule, best=best)
+    loop = Progress(step, run, checkpoint, schedule=schedule, best=best)
 
     def in_all():  # the last stretch included
         finished = held_out_errors is not None
@@ -295,7 +211,7 @@ def finish(
         model.lend(None)  # which cannot be copied
         return copy.deepcopy(model).eval()
 
-    loop = _Loop(step, run, checkpoint)
+    loop = Progress(step, run, checkpoint)
     model.train()
     model.lend(generator)
     try:

@@ -8,12 +8,13 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from light import light as small
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skhvae import HeterogeneousVAEImputer, callbacks, load, save
+from skhvae import callbacks, load, save
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import hide_cells
 
@@ -25,15 +26,7 @@ WEIGHTS = np.linspace(0.5, 1.5, len(TABLE))
 
 
 def light(*callbacks, **parameters):
-    defaults = dict(
-        max_iter=6,
-        latent_dim=4,
-        hidden_layer_sizes=(8,),
-        n_members=1,
-        random_state=0,
-        device="cpu",
-    )
-    imputer = HeterogeneousVAEImputer(**defaults | parameters)
+    imputer = small(**dict(max_iter=6) | parameters)
     return imputer.set_callbacks(*callbacks) if callbacks else imputer
 
 

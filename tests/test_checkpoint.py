@@ -14,7 +14,7 @@ from skhvae import HeterogeneousVAEImputer, checkpoint
 from skhvae.checkpoint import Checkpoint
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import hide_cells
-from skhvae.training import TrainingRun
+from skhvae.run import TrainingRun
 
 TABLE = hide_cells(make_heterogeneous(80, random_state=0).data, random_state=0)[0]
 N_EPOCHS, IN_LAST_STRETCH = 8, 8
@@ -104,7 +104,7 @@ def test_goes_on_after_a_crash(options, epoch, tmp_path, monkeypatch):
 KILLED = """
 import os, signal
 from skhvae import checkpoint
-from skhvae.training import TrainingRun
+from skhvae.run import TrainingRun
 from tests.test_checkpoint import TABLE, imputer
 
 checkpoint._SECONDS_BETWEEN = 0.0

@@ -12,20 +12,15 @@ import pyarrow.dataset
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from light import light
 from pandas.testing import assert_frame_equal
 
-from skhvae import HeterogeneousVAEImputer, chunks
+from skhvae import chunks
 from skhvae.chunks import chunks_of, sample_rows
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import hide_cells
 
 TABLE = hide_cells(make_heterogeneous(120, random_state=0).data, random_state=0)[0]
-
-
-def imputer(**options):
-    return HeterogeneousVAEImputer(
-        max_iter=2, latent_dim=4, hidden_layer_sizes=(8,), n_members=1, random_state=0, **options
-    )
 
 
 def parts(table, size=50):
@@ -144,9 +139,9 @@ READABLE = {
 
 @pytest.mark.parametrize("read", READABLE.values(), ids=READABLE)
 def test_fit_to_chunks(read, folder):
-    fitted = imputer().fit(read(folder))
+    fitted = light().fit(read(folder))
     assert fitted.n_samples_seen_ == len(TABLE)
-    assert fitted.feature_types_ == imputer().fit(TABLE).feature_types_
+    assert fitted.feature_types_ == light().fit(TABLE).feature_types_
     complete = fitted.transform(TABLE)
     assert not complete.isna().to_numpy().any()
     assert (complete.dtypes == TABLE.dtypes).all()
@@ -154,14 +149,14 @@ def test_fit_to_chunks(read, folder):
 
 def test_chunks_of_another_library():
     table = pl.DataFrame({"x": [0.5, None, 2.0, 1.5] * 10, "y": ["a", "b", None, "a"] * 10})
-    fitted = imputer().fit(table[start : start + 7] for start in range(0, 40, 7))
+    fitted = light().fit(table[start : start + 7] for start in range(0, 40, 7))
     assert fitted.n_samples_seen_ == 40
     assert fitted.transform(table).null_count().sum_horizontal().item() == 0
 
 
 def test_fit_to_chunks_is_a_fit_to_their_rows():
-    whole = imputer().fit(TABLE.reset_index(drop=True))
-    assert_frame_equal(imputer().fit(parts(TABLE)).transform(TABLE), whole.transform(TABLE))
+    whole = light().fit(TABLE.reset_index(drop=True))
+    assert_frame_equal(light().fit(parts(TABLE)).transform(TABLE), whole.transform(TABLE))
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.feather"])
@@ -172,22 +167,22 @@ def test_other_files(name, tmp_path):
         table.to_pandas().to_csv(path, index=False)
     else:
         pyarrow.feather.write_feather(table, path)
-    fitted = imputer().fit(path)
+    fitted = light().fit(path)
     assert fitted.feature_names_in_.tolist() == ["a", "b"]
     assert fitted.n_samples_seen_ == 60
 
 
 def test_a_path_where_nothing_is(tmp_path):
     with pytest.raises(FileNotFoundError):
-        imputer().fit(tmp_path / "nothing.parquet")
+        light().fit(tmp_path / "nothing.parquet")
 
 
 def test_chunks_are_not_transformed(folder):
-    fitted = imputer().fit(TABLE)
+    fitted = light().fit(TABLE)
     for X in (str(folder), parts(TABLE), iter(parts(TABLE))):
         with pytest.raises(TypeError, match="chunk by chunk"):
             fitted.transform(X)
-    unfitted = imputer()
+    unfitted = light()
     with pytest.raises(TypeError, match="chunk by chunk"):
         unfitted.fit_transform(iter(parts(TABLE)))
     assert not hasattr(unfitted, "schema_"), "nothing has been trained"

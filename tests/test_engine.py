@@ -19,6 +19,7 @@ from skhvae.inference import log_predictive
 from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, as_strategy
 from skhvae.objectives import ELBO, OBJECTIVES, DReG
+from skhvae.recipe import recipe_of
 from skhvae.rows import by_content
 from skhvae.schema import infer_schema
 
@@ -37,7 +38,7 @@ def recipe(n_rows, **changes):
         batch_size=n_rows,
         validation_fraction=0.3,
     )
-    return dataclasses.replace(imputer._recipe(n_rows, 10), **changes)
+    return dataclasses.replace(recipe_of(imputer, n_rows, 10), **changes)
 
 
 def fit(table, seed=0, **changes):
@@ -347,7 +348,7 @@ def test_to_without_a_model():
 @pytest.mark.parametrize("n_rows", [1, 7, 59, 60])
 def test_blocks_do_not_matter(n_rows, monkeypatch):
     whole, missing = fit(TABLE).complete(TABLE, keep_empty=False)
-    monkeypatch.setattr("skhvae.engine._BLOCK", n_rows)
+    monkeypatch.setattr("skhvae.completer._BLOCK", n_rows)
     blocks, missing_too = fit(TABLE).complete(TABLE, keep_empty=False)
     pd.testing.assert_frame_equal(blocks, whole)
     np.testing.assert_array_equal(missing_too, missing)
@@ -362,7 +363,7 @@ def test_rows_that_lack_nothing_are_not_imputed(monkeypatch):
         asked.append(len(values))
         return impute_rows(model, values, *args)
 
-    monkeypatch.setattr("skhvae.engine.impute_rows", spy)
+    monkeypatch.setattr("skhvae.completer.impute_rows", spy)
     engine.complete(TABLE, keep_empty=False)
     engine.complete(COMPLETE, keep_empty=False)
     assert asked == [TABLE.isna().any(axis=1).sum()]

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import subprocess
 import sys
 
@@ -14,23 +15,19 @@ from column_cases import COLUMNS
 from frame_cases import CASES, LEVELS, LIBRARIES, Arrow, Polars
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from light import light
 from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV
 from test_encoding import fitted, random_estimates
 
-from skhvae import HeterogeneousVAEImputer
 from skhvae import table as tables
 from skhvae.evaluation import hide_cells, imputation_errors
 
 LEVELS_TYPE = pa.dictionary(pa.int8(), pa.string())
 
 
-def light(**parameters):
-    defaults = dict(
-        max_iter=2, latent_dim=4, hidden_layer_sizes=(8,), n_members=1, random_state=0, device="cpu"
-    )
-    return HeterogeneousVAEImputer(**defaults | parameters)
+light = functools.partial(light, max_iter=2)
 
 
 def imputed(X, seed=0, more_gaps=False, container="default"):

@@ -56,51 +56,32 @@ ALLOWED = {
     "replay": (set(), {"torch"}),
     "epoch": ({"moo", "step", "replay"}, {"torch"}),
     "checkpoint": (set(), {"torch", "joblib"}),
+    "run": ({"models", "step", "checkpoint"}, set()),
     "training": (
-        {"models", "moo", "objectives", "schedule", "step", "epoch", "checkpoint"},
+        {"models", "moo", "objectives", "schedule", "step", "epoch", "checkpoint", "run"},
         {"torch"},
     ),
     "online": ({"models", "moo", "objectives", "schedule", "step", "epoch"}, {"torch"}),
-    "callbacks": ({"models", "training"}, {"sklearn"}),
-    "engine": (
-        {
-            "encoding",
-            "evaluation",
-            "models",
-            "moo",
-            "objectives",
-            "selection",
-            "inference",
-            "held_out",
-            "memory",
-            "missingness",
-            "repeats",
-            "rows",
-            "schedule",
-            "checkpoint",
-            "training",
-            "online",
-        },
+    "callbacks": ({"models", "run"}, {"sklearn"}),
+    "recipe": ({"encoding", "models", "objectives", "presets", "schedule"}, {"torch"}),
+    "completer": (
+        {"encoding", "evaluation", "models", "selection", "inference", "held_out"}
+        | {"memory", "repeats"},
         NUMBERS | {"torch"},
     ),
+    "engine": (
+        {"encoding", "evaluation", "models", "moo", "held_out", "missingness", "repeats", "rows"}
+        | {"checkpoint", "run", "training", "online", "recipe", "completer"},
+        NUMBERS | {"torch"},
+    ),
+    "columns": ({"table", "features"}, {"pandas", "sklearn"}),
     "parameters": (
         {"features", "missingness", "models", "moo", "objectives", "presets"},
         {"torch", "sklearn"},
     ),
     "imputer": (
-        {"table", "schema", "assignment", "encoding", "evaluation", "models", "moo"}
-        | {
-            "objectives",
-            "parameters",
-            "presets",
-            "schedule",
-            "progress",
-            "checkpoint",
-            "chunks",
-            "engine",
-            "weights",
-            "callbacks",
-        },
+        {"table", "schema", "assignment", "encoding", "evaluation", "parameters", "progress"}
+        | {"recipe", "checkpoint", "chunks", "columns", "engine", "weights", "callbacks"},
         NUMBERS | {"torch", "sklearn"},
     ),
     "persistence": (
@@ -111,7 +92,8 @@ ALLOWED = {
             "selection",
             "repeats",
             "online",
-            "training",
+            "run",
+            "recipe",
             "engine",
             "parameters",
             "imputer",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from light import light
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -29,18 +30,6 @@ MADE = make_heterogeneous(120, random_state=0)
 COMPLETE = MADE.data.set_axis(pd.Index([f"row {i}" for i in range(120)], name="who"))
 TABLE, HIDDEN = hide_cells(COMPLETE, random_state=0)
 NUMBERS = TABLE[["real_1", "positive_1", "count_1"]].to_numpy()
-
-
-def light(**parameters):
-    defaults = dict(
-        max_iter=3,
-        latent_dim=4,
-        hidden_layer_sizes=(8,),
-        n_members=1,
-        random_state=0,
-        device="cpu",
-    )
-    return HeterogeneousVAEImputer(**defaults | parameters)
 
 
 @pytest.fixture(scope="module")

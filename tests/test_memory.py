@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from skhvae import HeterogeneousVAEImputer
+from skhvae.completer import impute_rows
 from skhvae.datasets import make_heterogeneous
-from skhvae.engine import impute_rows
 from skhvae.evaluation import hide_cells
 from skhvae.memory import in_blocks
 
@@ -103,7 +103,7 @@ def scarce(monkeypatch, most_rows, most_at_once=10**9):
         done.append(len(values))
         return impute_rows(model, values, *args)
 
-    monkeypatch.setattr("skhvae.engine.impute_rows", impute)
+    monkeypatch.setattr("skhvae.completer.impute_rows", impute)
     return done
 
 

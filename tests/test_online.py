@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from light import light
 from pandas.testing import assert_frame_equal
 
-from skhvae import HeterogeneousVAEImputer, online
+from skhvae import online
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import hide_cells
 from skhvae.models import MODELS
@@ -20,13 +21,8 @@ TABLE = hide_cells(COMPLETE, random_state=0)[0]
 CHUNKS = [TABLE[start : start + 60] for start in range(0, 240, 60)]
 
 
-def imputer(**options):
-    options = dict(random_state=0, n_members=1, latent_dim=4, hidden_layer_sizes=(8,)) | options
-    return HeterogeneousVAEImputer(**options)
-
-
 def learned(chunks=CHUNKS, **options):
-    fitted = imputer(**options)
+    fitted = light(**options)
     for chunk in chunks:
         assert fitted.partial_fit(chunk) is fitted
     return fitted
@@ -49,12 +45,12 @@ def test_it_learns():
     passes = learned(CHUNKS * 40, hidden_layer_sizes=(32,))
     errors = passes.score_features(TABLE, COMPLETE)
     assert errors["error"].mean() < 0.85 * errors["baseline"].mean()
-    whole = imputer(hidden_layer_sizes=(32,), max_iter=160).fit(TABLE)
+    whole = light(hidden_layer_sizes=(32,), max_iter=160).fit(TABLE)
     assert errors["error"].mean() < 1.1 * whole.score_features(TABLE, COMPLETE)["error"].mean()
 
 
 def test_errors_are_of_cells_that_were_not_learned_yet(monkeypatch):
-    fitted = imputer().partial_fit(CHUNKS[0])
+    fitted = light().partial_fit(CHUNKS[0])
     assert fitted.feature_errors_ is None
     order = []
     errors, learn = type(fitted._engine)._errors, OnlineTraining.learn
@@ -81,7 +77,7 @@ def test_the_same_seed_learns_the_same():
 
 def test_every_chunk_has_numbers_of_its_own():
     """The same chunk twice does not hide the same cells."""
-    fitted = imputer().partial_fit(CHUNKS[0]).partial_fit(CHUNKS[1])
+    fitted = light().partial_fit(CHUNKS[0]).partial_fit(CHUNKS[1])
     cells = fitted.feature_errors_["n_cells"]
     assert not cells.equals(fitted.partial_fit(CHUNKS[1]).feature_errors_["n_cells"])
 
@@ -130,7 +126,7 @@ def test_a_failure_leaves_everything_as_it_was(monkeypatch):
 
 
 def test_it_goes_on_from_a_fit_and_a_fit_starts_anew():
-    fitted = imputer(max_iter=3).fit(TABLE)
+    fitted = light(max_iter=3).fit(TABLE)
     before = fitted.transform(TABLE)
     fitted.partial_fit(CHUNKS[0])
     assert fitted.n_samples_seen_ == 300
@@ -140,7 +136,7 @@ def test_it_goes_on_from_a_fit_and_a_fit_starts_anew():
 
 
 def test_columns_are_those_of_the_first_chunk():
-    fitted = imputer().partial_fit(CHUNKS[0])
+    fitted = light().partial_fit(CHUNKS[0])
     with pytest.raises(ValueError, match="feature names"):
         fitted.partial_fit(CHUNKS[1].iloc[:, ::-1])
     with pytest.raises(ValueError, match="another latent_dim"):
@@ -149,7 +145,7 @@ def test_columns_are_those_of_the_first_chunk():
 
 def test_chunks_can_be_small_once_it_has_begun():
     with pytest.raises(ValueError, match="At least 2 rows"):
-        imputer().partial_fit(TABLE[:1])
+        light().partial_fit(TABLE[:1])
     fitted = learned([TABLE[:50], TABLE[50:51], TABLE[51:52]])
     assert fitted.n_samples_seen_ == 52
     nothing = pd.DataFrame(np.nan, index=[0], columns=TABLE.columns, dtype=object)
@@ -170,7 +166,7 @@ QUICK = dict(batch_size=5, learning_rate_init=0.02)
 
 
 def test_declared_levels_are_learned_when_they_come():
-    fitted = imputer(**QUICK).partial_fit(LEVELS)
+    fitted = light(**QUICK).partial_fit(LEVELS)
     assert fitted.schema_["declared"].levels.tolist() == ["a", "b", "c"]
     for _ in range(40):
         fitted.partial_fit(LATER)
@@ -179,18 +175,18 @@ def test_declared_levels_are_learned_when_they_come():
 
 
 def test_other_new_levels_are_unknown():
-    fitted = imputer().partial_fit(LEVELS)
+    fitted = light().partial_fit(LEVELS)
     fitted.partial_fit(LATER)
     assert fitted.schema_["text"].levels.tolist() == ["u", "v"]
     assert set(fitted.transform(LATER)["text"]) == {"w"}, "observed cells are never changed"
-    strict = imputer(handle_unknown="error").partial_fit(LEVELS)
+    strict = light(handle_unknown="error").partial_fit(LEVELS)
     with pytest.raises(ValueError, match="Column 'text': level"):
         strict.partial_fit(LATER)
 
 
 def test_a_schema_can_be_given():
     schema = infer_schema(pd.concat([LEVELS, LATER]))
-    fitted = imputer(**QUICK).partial_fit(LEVELS, schema=schema)
+    fitted = light(**QUICK).partial_fit(LEVELS, schema=schema)
     assert fitted.schema_ is schema
     for _ in range(40):
         fitted.partial_fit(LATER)
@@ -199,14 +195,14 @@ def test_a_schema_can_be_given():
 
 def test_a_schema_of_other_columns_is_refused():
     with pytest.raises(ValueError, match="The schema is of columns"):
-        imputer().partial_fit(LEVELS, schema=infer_schema(LEVELS[["x"]]))
+        light().partial_fit(LEVELS, schema=infer_schema(LEVELS[["x"]]))
     with pytest.raises(ValueError, match="Column 'x': has no observed cell"):
-        imputer().partial_fit(LEVELS.assign(x=np.nan), schema=infer_schema(LEVELS))
+        light().partial_fit(LEVELS.assign(x=np.nan), schema=infer_schema(LEVELS))
 
 
 def test_why_cells_are_missing_is_asked_when_rows_have_doubled(monkeypatch):
     asked = []
-    engine = type(imputer().partial_fit(CHUNKS[0])._engine)
+    engine = type(light().partial_fit(CHUNKS[0])._engine)
     explain = engine._explain
     monkeypatch.setattr(
         engine, "_explain", lambda self, v, o, h: asked.append(len(v)) or explain(self, v, o, h)
@@ -231,7 +227,7 @@ def test_the_sample_of_all_rows_is_fair_and_bounded(monkeypatch):
 
 def test_chunks_of_chunks_are_refused():
     with pytest.raises(TypeError, match="chunk by chunk"):
-        imputer().partial_fit(iter(CHUNKS))
+        light().partial_fit(iter(CHUNKS))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

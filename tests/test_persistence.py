@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import functools
 import json
 import pickle
 import pickletools
@@ -16,6 +17,7 @@ import pytest
 import torch
 from column_cases import COLUMNS
 from frame_cases import CASES
+from light import light
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -34,16 +36,7 @@ COMPLETE["code"] = np.random.default_rng(0).integers(0, 4, 120) * 1.5
 TABLE, _ = hide_cells(COMPLETE, random_state=0)
 
 
-def light(**parameters):
-    defaults = dict(
-        max_iter=2,
-        latent_dim=4,
-        hidden_layer_sizes=(8,),
-        n_members=1,
-        random_state=0,
-        device="cpu",
-    )
-    return HeterogeneousVAEImputer(**defaults | parameters)
+light = functools.partial(light, max_iter=2)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from skhvae.models import MODELS
 from skhvae.moo import NSGD, STRATEGIES, Chain, Impartiality, as_strategy
 from skhvae.objectives import OBJECTIVES
 from skhvae.replay import Replay
+from skhvae.run import TrainingRun
 from skhvae.schedule import TrainingPlan
-from skhvae.training import TrainingRun, finish, train
+from skhvae.training import finish, train
 
 
 class Walk:

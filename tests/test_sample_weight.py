@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from light import light
 from sklearn import config_context
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skhvae import HeterogeneousVAEImputer
 from skhvae.codecs import NumericCodec
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import hide_cells, imputation_errors
@@ -23,18 +23,6 @@ from skhvae.table import numbers
 COMPLETE = make_heterogeneous(90, random_state=0).data
 TABLE = hide_cells(COMPLETE, random_state=0)[0]
 COUNTS = np.random.default_rng(0).integers(0, 4, len(TABLE))
-
-
-def light(**parameters):
-    defaults = dict(
-        max_iter=3,
-        latent_dim=4,
-        hidden_layer_sizes=(8,),
-        n_members=1,
-        random_state=0,
-        device="cpu",
-    )
-    return HeterogeneousVAEImputer(**defaults | parameters)
 
 
 def assert_same_fit(one, other, table=TABLE):
@@ -151,7 +139,7 @@ def test_every_objective_with_weights(objective, n_members):
 def test_every_epoch_draws_in_proportion(monkeypatch):
     """In training and in the last stretch; beside it the cells that are held out."""
     spy, judged = Spy(), []
-    monkeypatch.setattr(HeterogeneousVAEImputer, "_objective", lambda self: spy)
+    monkeypatch.setattr("skhvae.recipe._objective_of", lambda estimator: spy)
     judge = HeldOutCells.__init__
 
     def noting(self, values, *args):
@@ -221,7 +209,7 @@ def test_feature_errors_are_weighted(monkeypatch):
         asked.append((truth.index, sample_weight))
         return imputation_errors(truth, imputed, hidden, schema, sample_weight)
 
-    monkeypatch.setattr("skhvae.engine.imputation_errors", spy)
+    monkeypatch.setattr("skhvae.completer.imputation_errors", spy)
     weights = pd.Series(0.5 + COUNTS, TABLE.index)
     light().fit(TABLE, sample_weight=weights)
     ((index, found),) = asked

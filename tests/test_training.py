@@ -13,8 +13,9 @@ from small_problem import PAIRS, small_problem
 from skhvae.models import HIVAE, MODELS, VAE
 from skhvae.moo import FromCallable, Impartiality, as_strategy
 from skhvae.objectives import ELBO, OBJECTIVES, DReG
+from skhvae.run import TrainingRun, Watcher
 from skhvae.schedule import Schedule, TrainingPlan
-from skhvae.training import TrainingRun, Watcher, finish, train
+from skhvae.training import finish, train
 
 PLAN = TrainingPlan(
     max_iter=3,

@@ -1,5 +1,6 @@
 """The imputer as a step of scikit-learn's workflows: pipelines, searches, cross-validation, caches, joblib."""
 
+import functools
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from light import light
 from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
@@ -43,16 +45,7 @@ LEVELS = ["town", "nominal_1", "nominal_2", "ordinal_1"]
 OTHERS = [name for name in TABLE if name not in ("town", "datetime_1")]
 
 
-def light(kind=HeterogeneousVAEImputer, **parameters):
-    defaults = dict(
-        max_iter=2,
-        latent_dim=4,
-        hidden_layer_sizes=(8,),
-        n_members=1,
-        random_state=0,
-        device="cpu",
-    )
-    return kind(**defaults | parameters)
+light = functools.partial(light, max_iter=2)
 
 
 class Spy(HeterogeneousVAEImputer):

@@ -13,10 +13,11 @@ import torch
 from sklearn.impute import MissingIndicator
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skhvae.engine import Engine, Recipe
+from skhvae.engine import Engine
 from skhvae.imputer import HeterogeneousVAEImputer
 from skhvae.persistence._attributes import checked, plain, record
 from skhvae.persistence._document import CannotBeSaved, Kind
+from skhvae.recipe import Recipe
 from skhvae.schedule import TrainingPlan
 
 __all__ = ["ESTIMATOR"]

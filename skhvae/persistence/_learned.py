@@ -17,9 +17,9 @@ from skhvae.online import OnlineTraining
 from skhvae.persistence._attributes import checked, plain, record, remade
 from skhvae.persistence._document import CannotBeSaved, Kind
 from skhvae.repeats import RepeatedRows
+from skhvae.run import TrainingRun
 from skhvae.selection import SelectionModel
 from skhvae.table import label
-from skhvae.training import TrainingRun
 
 __all__ = ["learned"]
 
