@@ -107,12 +107,12 @@ class NumericCodec:
     def to_model(self, values: np.ndarray) -> np.ndarray:
         return (self._relative(values) - self._shift) / self._scale
 
-    def to_data(self, values: np.ndarray) -> np.ndarray:
+    def to_data(self, values: np.ndarray, rounded: bool = True) -> np.ndarray:
         """Data units, within the observed range: no estimate is better for being outside it."""
         with np.errstate(over="ignore"):  # what overflows is outside the range
             values = (values * self._scale + self._shift) * self._unit
         values = values.clip(self.feature.low, self.feature.high)
-        step = self.feature.step
+        step = self.feature.step if rounded else 0
         return np.rint(values / step) * step + 0.0 if step else values  # + 0.0: no -0.0
 
     def write(self, column: pd.Series, cells: np.ndarray, estimates: np.ndarray) -> pd.Series:
@@ -120,6 +120,23 @@ class NumericCodec:
         feature = self.feature
         values, bounds = self.to_data(estimates), (feature.low, feature.high)
         return tables.fill(column, cells, values, bounds, feature.example)
+
+    def describe(self, numbers: np.ndarray, quantiles, index: pd.Index) -> pd.DataFrame:
+        """Mean, deviation and quantiles (n_cells, 2 + n_quantiles) in data units; those of dates are dates, and
+        their deviation is a duration."""
+        deviation = numbers[:, 1] * self.scale
+        if self.feature.storage in _REMEDIES:
+            example = self.feature.example
+            blank = example.iloc[np.zeros(len(index), dtype=np.int64)].set_axis(index)
+            everywhere = np.ones(len(index), dtype=bool)
+            columns = {"mean": self.write(blank, everywhere, numbers[:, 0])}
+            columns["std"] = pd.Series(pd.to_timedelta(deviation), index=index)
+            of_levels = (self.write(blank, everywhere, column) for column in numbers[:, 2:].T)
+        else:
+            columns = {"mean": self.to_data(numbers[:, 0], rounded=False), "std": deviation}
+            of_levels = self.to_data(numbers[:, 2:]).T
+        columns |= dict(zip(quantiles, of_levels, strict=True))
+        return pd.DataFrame(columns, index=index)
 
 
 def _sorted_known(values: np.ndarray, weights: np.ndarray | None):
@@ -191,6 +208,10 @@ class LevelCodec:
     def write(self, column: pd.Series, cells: np.ndarray, estimates: np.ndarray) -> pd.Series:
         """The column with the levels of the estimated codes in the chosen cells."""
         return tables.fill(column, cells, self.to_data(estimates), example=self.feature.example)
+
+    def describe(self, numbers: np.ndarray, quantiles, index: pd.Index) -> pd.DataFrame:
+        """Probabilities (n_cells, n_levels), a column a level."""
+        return pd.DataFrame(numbers, index=index, columns=self._levels)
 
 
 _KINDS = {

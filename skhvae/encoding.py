@@ -6,6 +6,7 @@ table, and only missing cells are written, through their column's codec.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -210,6 +211,33 @@ class TableEncoder:
                 scales.append(1.0 / self._codecs[feature.key].span)
         return torch.tensor(scales)
 
+    def ranges(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Observed range, low and high, and what values differ by at least, (n_features,) each, in model units:
+        infinite and 0 for finite features."""
+        ranges = []
+        for feature in self.features:
+            codec = self._codecs[feature.key]
+            low, high, step = -np.inf, np.inf, 0.0
+            if not codec.n_levels:
+                low, high = codec.to_model(np.array([feature.low, feature.high], dtype=np.float64))
+                step = feature.step / codec.scale
+            ranges.append((low, high, step))
+        return torch.tensor(ranges, dtype=torch.float64).view(-1, 3).unbind(1)
+
+    def blank(self, n_rows: int) -> pd.DataFrame:
+        """A table of so many rows with the columns and dtypes of the training table, whose cells are those of
+        an example."""
+        nobody = np.zeros(n_rows, dtype=np.int64)
+        columns = [
+            pd.Series(np.full(n_rows, np.nan), dtype=feature.dtype)
+            if feature.example is None
+            else feature.example.iloc[nobody].reset_index(drop=True)
+            for feature in self.schema
+        ]
+        table = pd.concat(columns, axis=1)
+        table.columns = pd.Index(self.schema.names, tupleize_cols=False)
+        return table
+
     def missing(self, table: pd.DataFrame) -> np.ndarray:
         """Missing cells of `table`, bool (n_rows, n_columns), in table order; columns are contiguous."""
         return np.stack(
@@ -242,6 +270,30 @@ class TableEncoder:
             [f.type.estimate == "median" for f in self.features], dtype=torch.bool
         )
         return self.n_levels().masked_fill(ordered, 0)
+
+    def describe(
+        self, position: int, parts: list[np.ndarray], quantiles: Sequence[float], index: pd.Index
+    ) -> pd.DataFrame:
+        """What is predicted for cells of a feature, in the units of its data.
+
+        Parameters
+        ----------
+        position : int
+            Of the feature in packed order.
+        parts : list of ndarray of shape (n, 2 + n_quantiles) or (n, n_levels)
+            Mean, deviation and quantiles in model units, or the levels' probabilities.
+        quantiles : sequence of float
+        index : Index
+            Of the cells' rows.
+
+        Returns
+        -------
+        DataFrame of shape (n_cells, 2 + n_quantiles) or (n_cells, n_levels)
+        """
+        codec = self._codecs[self.features[position].key]
+        width = codec.n_levels or 2 + len(quantiles)
+        numbers = np.concatenate([np.zeros((0, width)), *(part[:, :width] for part in parts)])
+        return codec.describe(numbers, quantiles, index)
 
     def decode(
         self, estimates: np.ndarray, table: pd.DataFrame, missing: np.ndarray, keep_empty: bool

@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skhvae.calibration import Calibration
 from skhvae.checkpoint import Checkpoints
-from skhvae.completer import Completer
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import total_error
+from skhvae.forecaster import Forecaster
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
+from skhvae.inference import truth_levels
 from skhvae.missingness import explain_missingness
-from skhvae.models import VAE
+from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.online import OnlineTraining
 from skhvae.recipe import Recipe
@@ -32,7 +34,7 @@ __all__ = ["Engine"]
 _MOST_HELD_OUT_ROWS = 16_384  # enough for a steady error, and cheap beside an epoch
 
 
-class Engine(Completer):
+class Engine(Forecaster):
     """Learns a table, and then completes tables like it.
 
     Parameters
@@ -128,6 +130,7 @@ class Engine(Completer):
             truth, hidden = table.iloc[rows], self.encoder.in_table_order(cells)
             own = None if weights is None else weights[rows]
             self.held_out_errors = self._errors_of(estimates, truth, truth, hidden, own)
+            self._calibrate(values[first], shown[..., first, :], held[..., first, :], seed)
             if not (self.run.interrupted or self.run.stopped):
                 finish(
                     self.model,
@@ -176,6 +179,9 @@ class Engine(Completer):
             self.held_out_errors = self._errors(
                 chunk, chunk, values, observed & ~hidden, cells, None, missing=False
             )
+            of_members = (*lead(recipe.n_members), *hidden.shape)
+            shown, hidden = (x.expand(of_members) for x in (observed & ~hidden, hidden))
+            self._calibrate(values, shown, hidden, seed)
         self.online = self.online or OnlineTraining()
         self.impartiality.lend(generator)
         record = self.online.learn(
@@ -196,6 +202,15 @@ class Engine(Completer):
         if rows is not None:
             self._explain(*rows, host)
         return self
+
+    def _calibrate(self, values, shown, held, seed: int) -> None:
+        """Learn from held-out cells what predicted distributions turn out to be."""
+        half_steps = self.encoder.ranges()[2] / 2
+        cells = self.model, values, shown, held, self._points, half_steps
+        levels = (found.numpy() for found in truth_levels(*cells))
+        self.calibration = Calibration(*levels, np.random.default_rng(seed)).to(self.device)
+        below, reached, _ = truth_levels(*cells, self.calibration)
+        self.calibration.learn_intervals(below.numpy(), reached.numpy())
 
     def _explain(self, values, observed, host) -> None:
         """Find out why cells are missing."""
@@ -276,6 +291,7 @@ class Engine(Completer):
         self.model, self._points = moved.model, moved._points
         self.selection, self.missingness = moved.selection, moved.missingness
         self.repeats, self.online = moved.repeats, moved.online
+        self.calibration = moved.calibration
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
@@ -326,5 +342,6 @@ class Engine(Completer):
         if self.impartiality is not None:
             moved.impartiality = self.impartiality.to(device)
         moved.selection = self.selection and self.selection.to(device)
+        moved.calibration = self.calibration and self.calibration.to(device)
         moved.online = self.online and self.online.to(device)
         return moved

@@ -24,6 +24,7 @@ from skhvae.progress import ProgressLine
 from skhvae.recipe import recipe_of
 from skhvae.schema import Schema, infer_schema
 from skhvae.table import as_table, in_form_of, is_table, missing_cells
+from skhvae.uncertainty import UncertaintyMixin
 from skhvae.weights import check_weights, repetitions
 
 __all__ = ["HeterogeneousVAEImputer"]
@@ -31,7 +32,9 @@ __all__ = ["HeterogeneousVAEImputer"]
 _GROWING = 10_000  # rows that a table which comes in chunks is taken to have at least
 
 
-class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
+class HeterogeneousVAEImputer(
+    UncertaintyMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator
+):
     """Impute a table of mixed types with a heterogeneous VAE and impartial gradients.
 
     Feature types are inferred from the DataFrame's dtypes; every type has a likelihood of its own;
@@ -502,9 +505,12 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             feature type, and for infinities.
         """
         check_is_fitted(self)
-        own = one_table(X)
-        table = check_columns(self, X, own, reset=False)
+        own, table = self._own_and_table(X)
         completed, missing = self._engine.complete(table, self.keep_empty_features)
+        return self._given_back(X, own, completed, missing)
+
+    def _given_back(self, X, own, completed, missing):
+        """A completed table, of the columns of `own`, in the form of `X`."""
         flags = None
         if self.indicator_ is not None:
             flags = self.indicator_.transform(_as_nan(missing))
@@ -545,8 +551,7 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             Each member has a latent space of its own; they stand side by side.
         """
         check_is_fitted(self)
-        table = check_columns(self, X, one_table(X), reset=False)
-        return self._engine.latent(table)
+        return self._engine.latent(self._own_and_table(X)[1])
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Minus the mean error of the features: greater is better.
@@ -584,10 +589,10 @@ class HeterogeneousVAEImputer(CallbackSupportMixin, TransformerMixin, BaseEstima
             See :func:`skhvae.evaluation.imputation_errors`.
         """
         check_is_fitted(self)
-        table = check_columns(self, X, one_table(X), reset=False)
+        table = self._own_and_table(X)[1]
         complete = None
         if is_table(y) or np.ndim(y) == 2:
-            complete = check_columns(self, y, one_table(y), reset=False)
+            complete = self._own_and_table(y)[1]
             if complete.shape != table.shape:
                 raise ValueError(
                     f"y must be the complete table of X's shape {table.shape}, found {complete.shape}."

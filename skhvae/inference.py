@@ -9,19 +9,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skhvae.calibration import TEMPERATURES, Calibration
 from skhvae.mixtures import distribution, estimates
 from skhvae.models import VAE, output_size, twin
 from skhvae.selection import SelectionModel
 from skhvae.threads import side_by_side
 
 __all__ = [
+    "by_rows",
     "chunk_size",
     "impute_rows",
     "latent_means",
     "log_predictive",
     "own_estimates",
     "point_estimates",
+    "predictions_at",
     "predictive",
+    "steady",
+    "truth_levels",
 ]
 
 # Rows times posterior points in a chunk: on the CPU as many as its caches hold, so that one row is
@@ -68,12 +73,12 @@ def point_estimates(
     Tensor of shape (B, n_features)
         In model units, or level codes.
     """
-    predictions = _predictions(model, values, visible, points)
+    predictions = predictions_at(model, values, visible, points)
     pooled = [params.flatten(0, -4) for params in predictions]
     return estimates(model.heads.families, pooled, by_median, selection).to(values.dtype)
 
 
-def _predictions(model: VAE, values: Tensor, visible: Tensor, points: Tensor) -> list[Tensor]:
+def predictions_at(model: VAE, values: Tensor, visible: Tensor, points: Tensor) -> list[Tensor]:
     """Raw parameters at every point, (S, ..., B, n_features, n_parameters), one tensor a family."""
     posterior = model.encode(values, visible)
     for_all_rows = points.view(len(points), *[1] * (posterior.state.dim() - 1), -1)
@@ -98,7 +103,7 @@ def predictive(
     list of (values, probabilities), Tensors of shape (n_rows, n_values)
         Of each of the features: levels and their probabilities, or nodes and weights of a quadrature.
     """
-    model = _steady(model)
+    model = steady(model)
     families = model.heads.families
     places = [(i, own) for i, family in enumerate(families) for own in range(len(family.initial))]
     points = points.to(next(model.parameters()))
@@ -106,13 +111,13 @@ def predictive(
 
     @torch.no_grad()
     def distributions(values, visible):
-        pooled = [p.flatten(0, -4) for p in _predictions(model, values, visible, points)]
+        pooled = [p.flatten(0, -4) for p in predictions_at(model, values, visible, points)]
         parts = [distribution(families[i], pooled[i], own) for i, own in wanted]
         lengths[:] = [part.shape[-1] for part in parts]
         return torch.cat(parts, dim=-1)
 
     size = chunk_size(model, len(points) * model.n_members)
-    found = _by_rows(distributions, model, size, values, visible)
+    found = by_rows(distributions, model, size, values, visible)
     return [part.unbind(1) for part in found.split(lengths, dim=-1)]
 
 
@@ -141,14 +146,14 @@ def impute_rows(
         Where `values` are.
     """
 
-    model = _steady(model)
+    model = steady(model)
     points = points.to(next(model.parameters()))
 
     def estimate(values, visible):
         return point_estimates(model, values, visible, points, by_median, selection)
 
     size = rows_at_once or chunk_size(model, len(points) * model.n_members)
-    return _by_rows(estimate, model, size, values, visible).to(values.dtype)
+    return by_rows(estimate, model, size, values, visible).to(values.dtype)
 
 
 def own_estimates(
@@ -167,21 +172,104 @@ def own_estimates(
     -------
     Tensor of the shape of `visible`
     """
-    model = _steady(model)
+    model = steady(model)
     points = points.to(next(model.parameters()))
 
     @torch.no_grad()
     def estimate(values, visible):
-        predictions = _predictions(model, values, visible.movedim(0, -2), points)
+        predictions = predictions_at(model, values, visible.movedim(0, -2), points)
         return estimates(model.heads.families, predictions, by_median).movedim(-2, 0)
 
     # Always of the same rows, so that a small table need not be padded to the size of others.
     size = min(chunk_size(model, len(points) * model.n_members), len(values))
-    by_rows = _by_rows(estimate, model, size, values, visible.movedim(-2, 0))
-    return by_rows.movedim(0, -2).to(values.dtype)
+    found = by_rows(estimate, model, size, values, visible.movedim(-2, 0))
+    return found.movedim(0, -2).to(values.dtype)
 
 
-def _steady(model: VAE) -> VAE:
+def truth_levels(
+    model: VAE,
+    values: Tensor,
+    visible: Tensor,
+    held: Tensor,
+    points: Tensor,
+    half_steps: Tensor,
+    calibration: Calibration | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the truth lies in what is predicted of held-out cells, by the first member that did not learn them.
+
+    Parameters
+    ----------
+    model, values, points
+        As for :func:`impute_rows`; `values` are the truth.
+    visible, held : bool Tensor of shape (..., n_rows, n_features)
+        What each member sees, and what was held out from it.
+    half_steps : Tensor of shape (n_features,)
+        Half of what the values of a feature differ by at least, 0 if they are continuous: less is rounded away.
+    calibration : Calibration or None
+        Of the predictions.
+
+    Returns
+    -------
+    below, reached : float64 Tensor of shape (n_rows, n_features)
+        Predicted probability of less than the truth, and of at most the truth; NaN in other cells.
+    log_probs : float64 Tensor of shape (n_rows, n_features, n_temperatures)
+        Of the true levels, at each of `TEMPERATURES`; NaN in other cells and for numeric features.
+    """
+    model = steady(model)
+    points = points.to(next(model.parameters()))
+    half_steps, families = half_steps.to(points.device), model.heads.families
+    several = visible.dim() > 2
+
+    @torch.no_grad()
+    def levels(values, visible, held):
+        predictions = predictions_at(model, values, visible.movedim(0, -2), points)
+        member = held.int().argmax(1) if several else None  # (B, n_features)
+        found, start = [], 0
+        for family, params in zip(families, predictions, strict=True):
+            own = slice(start, start + params.shape[-2])
+            if several:
+                index = member[None, None, :, own, None]
+                index = index.expand(len(params), 1, -1, -1, params.shape[-1])
+                params = params.gather(1, index)[:, 0]
+            found.append(
+                _levels_of(family, params.double(), values[:, own], half_steps, own, calibration)
+            )
+            start = own.stop
+        # Cells of a row that were not held out from any member are not asked about.
+        known = held.any(1) if several else held
+        return torch.where(known.unsqueeze(-1), torch.cat(found, dim=-2), torch.nan)
+
+    size = min(chunk_size(model, len(points) * model.n_members), len(values))
+    visible, held = (x.movedim(-2, 0) for x in (visible, held))
+    found = by_rows(levels, model, size, values, visible, held)
+    return found[..., 0], found[..., 1], found[..., 2:]
+
+
+def _levels_of(family, params: Tensor, values: Tensor, half_steps: Tensor, own: slice, calibration):
+    """What :func:`truth_levels` returns for the features of a family, side by side on the last axis."""
+    values = values.double()
+    unknown = torch.full_like(values, torch.nan).unsqueeze(-1)
+    if family.finite:
+        probs = family.probs(params).mean(0)
+        codes = values.long().unsqueeze(-1)
+        if calibration is not None:
+            probs = calibration.probs(probs, own)
+        reached = probs.cumsum(-1).gather(-1, codes)
+        below = reached - probs.gather(-1, codes)
+        logs = probs.clamp(min=1e-300).log()
+        tempered = [(logs / t).log_softmax(-1).gather(-1, codes) for t in TEMPERATURES.tolist()]
+        return torch.cat([below, reached, *tempered], dim=-1)
+    half = half_steps[own].double()
+    # The next smaller number leaves out what lies at the value itself.
+    ends = torch.nextafter(values - half, values.new_tensor(-math.inf)), values + half
+    below, reached = (family.cdf(params, end).mean(0) for end in ends)
+    if calibration is not None:
+        below, reached = (calibration.nominal_levels(x, own) for x in (below, reached))
+    ends = [x.unsqueeze(-1) for x in (below, reached)]
+    return torch.cat([*ends, unknown.expand(*values.shape, len(TEMPERATURES))], dim=-1)
+
+
+def steady(model: VAE) -> VAE:
     """The model, or a copy in float64 if a layer has few outputs: in the product of such a layer the
     order of summation depends on the row's place, and what is left of that must be small."""
     sizes = map(output_size, model.modules())
@@ -190,7 +278,7 @@ def _steady(model: VAE) -> VAE:
     return twin(model, torch.float64)
 
 
-def _by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: Tensor) -> Tensor:
+def by_rows(function: Callable[..., Tensor], model: VAE, size: int, *of_rows: Tensor) -> Tensor:
     """A function of rows, (B, ..., n_features) each, for any number of them.
 
     How a matrix product rounds depends on its shape, and a choice between levels on how it rounds.
@@ -253,18 +341,18 @@ def log_predictive(
 
     @torch.no_grad()
     def density(values, visible):
-        predictions = _predictions(model, values, visible, points)
+        predictions = predictions_at(model, values, visible, points)
         of_points = model.heads.log_prob(predictions, values).flatten(0, -3)
         return of_points.logsumexp(0) - math.log(len(of_points))
 
     size = rows_at_once or chunk_size(model, len(points) * model.n_members)
-    return _by_rows(density, model, size, values, visible)
+    return by_rows(density, model, size, values, visible)
 
 
 def latent_means(model: VAE, values: Tensor, visible: Tensor) -> Tensor:
     """Posterior mean of z, (n_rows, n_members * latent_dim), in chunks as in :func:`impute_rows`."""
 
-    model = _steady(model)
+    model = steady(model)
 
     @torch.no_grad()
     def mean(values, visible):
@@ -272,4 +360,4 @@ def latent_means(model: VAE, values: Tensor, visible: Tensor) -> Tensor:
         return torch.cat(means.view(model.n_members, *means.shape[-2:]).unbind(), dim=-1)
 
     size = chunk_size(model, model.n_members)
-    return _by_rows(mean, model, size, values, visible).double()
+    return by_rows(mean, model, size, values, visible).double()

@@ -55,8 +55,13 @@ def repetitions_that_pay(
         return torch.where(finite, (wrong > 0.5).to(wrong), wrong**2)
 
     typical = torch.where(held, cost(estimates), 0).sum(0) / held.sum(0)
-    gains = ((cost(estimates) - cost(found)) / typical)[held & ~found.isnan()]
-    return rows if len(gains) >= _FEWEST_CELLS and gains.mean() > 0 else None
+    cells = held & ~found.isnan()
+    gains = ((cost(estimates) - cost(found)) / typical)[cells]
+    if len(gains) < _FEWEST_CELLS or gains.mean() <= 0:
+        return None
+    right = (found == values[:n_held])[cells].sum().item()
+    rows.trust = (right + 1) / (len(gains) + 2)  # Laplace's rule
+    return rows
 
 
 class RepeatedRows:
@@ -75,6 +80,11 @@ class RepeatedRows:
     generator : torch.Generator
         Which rows of a large table are kept.
 
+    Attributes
+    ----------
+    trust : float
+        What share of held-out cells repetitions knew exactly.
+
     Examples
     --------
     >>> import torch
@@ -89,7 +99,7 @@ class RepeatedRows:
 
     def __init__(self, values: Tensor, observed: Tensor, generator: torch.Generator):
         kept = torch.randperm(len(values), generator=generator)[:_MOST_ROWS].sort().values
-        self.kept = kept.numpy()
+        self.kept, self.trust = kept.numpy(), 0.0
         values, observed = values[kept].numpy(), observed[kept].numpy()
         self._distinct, self._surprise, self._rows, self._starts = [], [], [], []
         self._codes = np.full(values.shape, _MISSING, dtype=np.int32)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skhvae.piecewise import piecewise_linear
+
 __all__ = ["SelectionModel"]
 
 
@@ -61,13 +63,7 @@ class SelectionModel:
 
     def log_odds(self, values: Tensor, features: slice) -> Tensor:
         """Log odds at values (..., n_features) of those features, of the same shape."""
-        knots, odds = self._knots[features].to(values), self._log_odds[features].to(values)
-        flat = values.flatten(0, -2).T.contiguous()
-        right = torch.searchsorted(knots, flat).clamp(1, knots.shape[1] - 1)
-        (x0, x1), (y0, y1) = (
-            (table.gather(1, right - 1), table.gather(1, right)) for table in (knots, odds)
-        )
-        return y0.lerp(y1, ((flat - x0) / (x1 - x0)).clamp(0, 1)).T.reshape(values.shape)
+        return piecewise_linear(self._knots[features], self._log_odds[features], values)
 
     def tilted(self, probs: Tensor, features: slice) -> Tensor:
         """Probabilities of levels, (..., n_features, K), given that the cell is missing."""

@@ -43,9 +43,13 @@ ALLOWED = {
     "datasets": ({"table", "schema", "evaluation"}, NUMBERS | {"sklearn"}),
     "models": ({"likelihoods", "moo"}, {"torch", "numpy"}),
     "objectives": ({"models", "moo"}, {"torch"}),
-    "selection": (set(), {"torch"}),
+    "piecewise": (set(), {"torch"}),
+    "selection": ({"piecewise"}, {"torch"}),
     "mixtures": ({"likelihoods", "selection"}, {"torch", "numpy"}),
-    "inference": ({"models", "selection", "mixtures", "threads"}, {"torch"}),
+    "calibration": ({"piecewise"}, {"torch", "numpy", "scipy"}),
+    "inference": ({"models", "selection", "mixtures", "calibration", "threads"}, {"torch"}),
+    "predictive": ({"likelihoods", "selection", "calibration"}, {"torch"}),
+    "draws": ({"models", "selection", "calibration", "inference", "predictive"}, {"torch"}),
     "held_out": ({"models", "inference"}, {"torch"}),
     "missingness": ({"features", "models", "selection", "inference"}, NUMBERS | {"torch"}),
     "repeats": (set(), {"torch", "numpy"}),
@@ -69,9 +73,14 @@ ALLOWED = {
         | {"memory", "repeats"},
         NUMBERS | {"torch"},
     ),
+    "forecaster": (
+        {"calibration", "completer", "draws", "inference", "predictive", "rows"},
+        NUMBERS | {"torch"},
+    ),
     "engine": (
         {"encoding", "evaluation", "models", "moo", "held_out", "missingness", "repeats", "rows"}
-        | {"checkpoint", "run", "training", "online", "recipe", "completer"},
+        | {"checkpoint", "run", "training", "online", "recipe", "forecaster"}
+        | {"calibration", "inference"},
         NUMBERS | {"torch"},
     ),
     "columns": ({"table", "features"}, {"pandas", "sklearn"}),
@@ -79,15 +88,18 @@ ALLOWED = {
         {"features", "missingness", "models", "moo", "objectives", "presets"},
         {"torch", "sklearn"},
     ),
+    "uncertainty": ({"chunks", "columns"}, NUMBERS | {"sklearn"}),
     "imputer": (
         {"table", "schema", "assignment", "encoding", "evaluation", "parameters", "progress"}
-        | {"recipe", "checkpoint", "chunks", "columns", "engine", "weights", "callbacks"},
+        | {"recipe", "checkpoint", "chunks", "columns", "engine", "weights", "callbacks"}
+        | {"uncertainty"},
         NUMBERS | {"torch", "sklearn"},
     ),
     "persistence": (
         {"_version", "table", "features", "likelihoods", "moo", "models", "objectives", "schedule"}
         | {
             "codecs",
+            "calibration",
             "encoding",
             "selection",
             "repeats",

@@ -38,7 +38,7 @@ torch.Size([3, 2])
 torch.Size([3, 2])
 """
 
-from skhvae.likelihoods._base import FiniteLikelihood, Likelihood
+from skhvae.likelihoods._base import FiniteLikelihood, Likelihood, first_level_reaching
 from skhvae.likelihoods._bernoulli import Bernoulli
 from skhvae.likelihoods._categorical import Categorical
 from skhvae.likelihoods._gamma import Gamma
@@ -66,6 +66,7 @@ __all__ = [
     "Ordinal",
     "Poisson",
     "StudentT",
+    "first_level_reaching",
 ]
 
 LIKELIHOODS = {

@@ -57,9 +57,14 @@ class Gamma(Likelihood):
         mean, dispersion = self.constrained(params)
         return self._positive((1 - dispersion) * mean)
 
-    def quantile(self, params: Tensor, q: float) -> Tensor:
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
         mean, dispersion = self.constrained(params)
-        standard = on_cpu(lambda phi: special.gammaincinv(1 / phi, q), dispersion)
+        standard = values.clamp(min=0) / mean / dispersion
+        return on_cpu(lambda phi, x: special.gammainc(1 / phi, x), dispersion, standard)
+
+    def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
+        mean, dispersion = self.constrained(params)
+        standard = on_cpu(lambda phi, q: special.gammaincinv(1 / phi, q), dispersion, q)
         return self._positive(standard * dispersion * mean)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -141,6 +141,15 @@ class Histogram(Likelihood):
         """The middle of the bin of greatest density, or the edge of a tail that is denser still."""
         return pick(self._points(0, 0.5, 0), self._log_heights(params).argmax(-1))
 
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
+        probs, part = self.log_probs(params).exp(), self._part(values)
+        widths = pick(self._widths, part)
+        steps = (values - pick(self._starts, part)) / torch.where(widths > 0, widths, 1)
+        fraction = torch.where(part == 0, steps.clamp(max=0).exp(), steps.clamp(0, 1))
+        fraction = torch.where(part == self.n_bins + 1, -torch.expm1(-steps.clamp(min=0)), fraction)
+        share = pick(probs, part)
+        return pick(probs.cumsum(-1), part) - share * (1 - fraction)
+
     def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
         probs = self.log_probs(params).exp()
         part = first_level_reaching(probs, q)

@@ -79,7 +79,12 @@ class HurdleLogNormal(Likelihood):
         """
         return torch.where(params[..., 0] >= 0, 0, self.positive.mode(params[..., 1:]))
 
-    def quantile(self, params: Tensor, q: float) -> Tensor:
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
+        zero = torch.sigmoid(params[..., 0])
+        beyond = self.positive.cdf(params[..., 1:], values)
+        return torch.where(values < 0, 0, zero + torch.sigmoid(-params[..., 0]) * beyond)
+
+    def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
         zero = torch.sigmoid(params[..., 0])
         rest = ((q - zero) / torch.sigmoid(-params[..., 0])).clamp(0, 1)
         return torch.where(q <= zero, 0, self.positive.quantile(params[..., 1:], rest))

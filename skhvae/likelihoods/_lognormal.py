@@ -56,6 +56,11 @@ class LogNormal(Normal):
         loc, scale = self.constrained(params)
         return bounded_exp(loc - scale**2)
 
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
+        positive = values > 0
+        below = super().cdf(params, torch.where(positive, values, 1).log())
+        return torch.where(positive, below, 0)
+
     def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
         return bounded_exp(super().quantile(params, q))
 

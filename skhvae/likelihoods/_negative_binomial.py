@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from scipy import special
 from torch import Tensor
@@ -60,13 +61,20 @@ class NegativeBinomial(Likelihood):
         mean, dispersion = self.constrained(params)
         return ((1 - dispersion) * mean).clamp(min=0).floor()
 
-    def quantile(self, params: Tensor, q: float) -> Tensor:
-        def quantile(mean, dispersion):
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
+        def cdf(mean, dispersion, values):
+            k, failure = np.floor(values), 1 / (1 + dispersion * mean)
+            return special.betainc(1 / dispersion, np.maximum(k, 0) + 1, failure) * (k >= 0)
+
+        return on_cpu(cdf, *self.constrained(params), values)
+
+    def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
+        def quantile(mean, dispersion, q):
             r, failure = 1 / dispersion, 1 / (1 + dispersion * mean)
             std = (mean + dispersion * mean**2) ** 0.5
             return discrete_quantile(lambda k: special.betainc(r, k + 1, failure), q, mean, std)
 
-        return on_cpu(quantile, *self.constrained(params))
+        return on_cpu(quantile, *self.constrained(params), q)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
         mean, dispersion = self.constrained(params)

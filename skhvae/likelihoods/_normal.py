@@ -67,7 +67,11 @@ class Normal(Likelihood):
 
     mode = mean
 
-    def quantile(self, params: Tensor, q: float) -> Tensor:
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
+        loc, scale = self.constrained(params)
+        return torch.special.ndtr((values - loc) / scale)
+
+    def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
         loc, scale = self.constrained(params)
         q = torch.as_tensor(q, dtype=loc.dtype, device=loc.device)
         return loc + scale * torch.special.ndtri(q)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from scipy import special
 from torch import Tensor
@@ -46,11 +47,17 @@ class Poisson(Likelihood):
     def mode(self, params: Tensor) -> Tensor:
         return self.mean(params).floor()
 
-    def quantile(self, params: Tensor, q: float) -> Tensor:
-        return on_cpu(
-            lambda mean: discrete_quantile(lambda k: special.pdtr(k, mean), q, mean, mean**0.5),
-            self.mean(params),
-        )
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
+        def cdf(mean, values):
+            return np.where(values < 0, 0.0, special.pdtr(np.maximum(values, 0), mean))
+
+        return on_cpu(cdf, self.mean(params), values)
+
+    def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
+        def quantile(mean, q):
+            return discrete_quantile(lambda k: special.pdtr(k, mean), q, mean, mean**0.5)
+
+        return on_cpu(quantile, self.mean(params), q)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return poisson(self.mean(params), generator)

@@ -24,14 +24,15 @@ def poisson(rate: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.poisson(rate.clamp(max=_LARGEST_RATE), generator=generator)
 
 
-def on_cpu(function: Callable, *args: Tensor) -> Tensor:
+def on_cpu(function: Callable, *args: Tensor | float) -> Tensor:
     """A function of NumPy arrays, computed in float64 and returned like the first tensor."""
-    arrays = (arg.detach().cpu().double().numpy() for arg in args)
+    tensors = (torch.as_tensor(arg, dtype=torch.float64) for arg in args)
+    arrays = (tensor.detach().cpu().numpy() for tensor in tensors)
     return torch.as_tensor(function(*arrays)).to(args[0])
 
 
 def discrete_quantile(
-    cdf: Callable[[np.ndarray], np.ndarray], q: float, mean: np.ndarray, std: np.ndarray
+    cdf: Callable[[np.ndarray], np.ndarray], q: np.ndarray, mean: np.ndarray, std: np.ndarray
 ) -> np.ndarray:
     r"""The smallest non-negative integer whose cumulative probability is at least `q`, by bisection.
 

@@ -64,9 +64,13 @@ class StudentT(Likelihood):
     def median(self, params: Tensor) -> Tensor:
         return self.mean(params)
 
-    def quantile(self, params: Tensor, q: float) -> Tensor:
+    def cdf(self, params: Tensor, values: Tensor) -> Tensor:
         df, loc, scale = self.constrained(params)
-        return loc + scale * on_cpu(lambda df: special.stdtrit(df, q), df)
+        return on_cpu(special.stdtr, df, (values - loc) / scale)
+
+    def quantile(self, params: Tensor, q: float | Tensor) -> Tensor:
+        df, loc, scale = self.constrained(params)
+        return loc + scale * on_cpu(special.stdtrit, df, q)
 
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
         df, loc, scale = self.constrained(params)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from skhvae.calibration import Calibration
 from skhvae.codecs import LevelCodec, NumericCodec
 from skhvae.encoding import FeatureGroup, TableEncoder
 from skhvae.features import FEATURE_TYPES, Feature, FeatureType, Schema
@@ -96,11 +97,12 @@ _TRAINING = [
     plain("conflict", Conflict, "_cosines", "_together _weights _present _share _usable _steps"),
     plain("place", Place, "strategy conflict _others", "generator"),
     plain("impartiality", Impartiality, "_fresh _places _generator"),
+    plain("calibration", Calibration, "_scores _maps _temperatures _coverages _nominal"),
     plain("selection", SelectionModel, "applies _knots _log_odds"),
     plain(
         "online", OnlineTraining, "weights moments values observed draws n_steps n_rows asked_at"
     ),
-    plain("repeats", RepeatedRows, "kept _codes _distinct _surprise _rows _starts"),
+    plain("repeats", RepeatedRows, "kept trust _codes _distinct _surprise _rows _starts"),
 ]
 
 

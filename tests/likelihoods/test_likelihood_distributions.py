@@ -18,7 +18,7 @@ from likelihood_cases import (
 )
 from scipy.special import expit
 
-from skhvae.likelihoods import LIKELIHOODS
+from skhvae.likelihoods import LIKELIHOODS, Likelihood
 
 
 def masses(name, params):
@@ -70,6 +70,39 @@ def test_quantile(name, q):
     params = random_params(prepared(name), 6)
     expected = by_oracle(name, params, lambda oracle, feature: oracle.ppf(q)).double()
     torch.testing.assert_close(prepared(name).quantile(params, q), expected, rtol=1e-6, atol=1e-8)
+
+
+@every_family
+def test_quantiles_at_a_level_for_every_cell(name):
+    family = prepared(name)
+    params = random_params(family, len(QUANTILES))
+    levels = torch.tensor(QUANTILES, dtype=torch.float64).unsqueeze(1).expand(-1, 3)
+    one_by_one = [family.quantile(row, q) for row, q in zip(params, QUANTILES, strict=True)]
+    torch.testing.assert_close(family.quantile(params, levels), torch.stack(one_by_one))
+
+
+@every_family
+def test_cdf(name):
+    family, params = prepared(name), random_params(prepared(name), 6)
+    values = column(CASES[name].values)
+    beside = [
+        values,
+        values - 0.5,
+        torch.nextafter(values, values - 1),
+    ]  # also where nothing has a mass
+    for x in torch.cat(beside):
+        expected = by_oracle(
+            name, params, lambda oracle, feature, x=x: oracle.cdf(x[0, feature].item())
+        )
+        torch.testing.assert_close(family.cdf(params, x), expected.double())
+
+
+@every_family
+def test_cdf_by_bisection_is_that_in_closed_form(name):
+    family, params = prepared(name), random_params(prepared(name), 6)
+    values = family.quantile(params, 0.4) + 0.3
+    found = Likelihood.cdf(family, params, values)
+    torch.testing.assert_close(found, family.cdf(params, values), rtol=1e-6, atol=1e-8)
 
 
 @every_family

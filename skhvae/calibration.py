@@ -1,0 +1,156 @@
+"""Predictive distributions made to mean what they say, by cells whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import special
+from torch import Tensor
+
+from skhvae.piecewise import piecewise_linear
+
+__all__ = ["TEMPERATURES", "Calibration"]
+
+TEMPERATURES = np.geomspace(0.4, 2.5, 31)  # that are tried
+_PRIOR_CELLS = 20  # as many cells speak for leaving everything as it is
+_SPREAD_OF_TEMPERATURES = 0.5  # of their logarithm, before any cell is seen
+
+# Normal scores at which levels are mapped, and the ends beyond which nothing is told apart.
+_END = 8.0
+_INNER = np.linspace(-3.0, 3.0, 25)
+_SCORES = np.concatenate([[-_END], _INNER, [_END]])
+_COVERAGES = np.concatenate([np.linspace(0.0, 0.98, 50), [0.99, 0.995, 1.0]])
+
+
+class Calibration:
+    r"""What predicted levels, probabilities and intervals turn out to be, feature by feature.
+
+    Numeric features: if :math:`F_d` is what is predicted for a cell and R what share of the cells lie
+    below their predicted quantile of a level, the calibrated quantile of level q is
+    :math:`F_d^{-1}(R^{-1}(q))` (Kuleshov, Fenner and Ermon 2018, arXiv 1807.00263, algorithm 1), with
+    :math:`R^{-1}` piecewise linear between normal scores. Finite features: a temperature T, probabilities
+    proportional to :math:`p^{1/T}` (Guo et al. 2017, arXiv 1706.04599, section 4.2). Intervals, also of values
+    that jump: the smallest central interval that covers the wanted share of the cells, a split-conformal
+    quantile (Lei et al. 2018, arXiv 1604.04173, algorithm 2) of the coverage at which a cell is reached.
+
+    Parameters
+    ----------
+    below, reached : float ndarray of shape (n_cells, n_features)
+        Predicted probability of less than the truth, and of at most the truth; NaN where it is not known.
+    log_probs : float ndarray of shape (n_cells, n_features, n_temperatures)
+        Log probability of the true level at each of `TEMPERATURES`; NaN for numeric features.
+    generator : numpy Generator
+        Spreads masses at a single value over their levels.
+
+    Examples
+    --------
+    Values that lie twice as far out as predicted:
+
+    >>> import numpy as np, torch
+    >>> from scipy.stats import norm
+    >>> from skhvae.calibration import TEMPERATURES, Calibration
+    >>> rng = np.random.default_rng(0)
+    >>> reached = norm.cdf(2 * rng.standard_normal((5000, 1)))
+    >>> nothing = np.full((5000, 1, len(TEMPERATURES)), np.nan)
+    >>> calibration = Calibration(reached, reached, nothing, rng)
+    >>> level = calibration.levels(torch.tensor([[norm.cdf(1.0)]]), slice(0, 1)).item()
+    >>> round(norm.ppf(level), 1)
+    2.0
+    """
+
+    def __init__(self, below, reached, log_probs, generator):
+        spread = below + generator.random(below.shape) * (reached - below)
+        scores = special.ndtri(np.clip(spread, 1e-15, 1 - 1e-15))
+        numeric = np.isnan(log_probs).all((0, 2))
+        maps = [
+            _score_map(column[~np.isnan(column)]) if is_number else _SCORES
+            for column, is_number in zip(scores.T, numeric, strict=True)
+        ]
+        temperatures = [_temperature(column) for column in log_probs.transpose(1, 0, 2)]
+        self._scores = torch.from_numpy(_SCORES)
+        self._maps = torch.from_numpy(np.stack(maps))
+        self._temperatures = torch.tensor(temperatures, dtype=torch.float64)
+        self._coverages = torch.from_numpy(_COVERAGES)
+        self._nominal = self._coverages.repeat(len(self._maps), 1)
+
+    def learn_intervals(self, below: np.ndarray, reached: np.ndarray) -> None:
+        """Learn what intervals cover, from levels that this calibration has been applied to.
+
+        Parameters
+        ----------
+        below, reached : float ndarray of shape (n_cells, n_features)
+            As for the constructor.
+        """
+        # A central interval of coverage c reaches from level (1 - c) / 2 to (1 + c) / 2.
+        needed = np.maximum(np.maximum(1 - 2 * reached, 2 * below - 1), 0)
+        rows = [_conformal(column[~np.isnan(column)]) for column in needed.T]
+        self._nominal = torch.from_numpy(np.stack(rows))
+
+    def levels(self, levels: Tensor, own: slice) -> Tensor:
+        """Predicted levels (..., n_features) that are to be taken for wanted ones."""
+        maps = self._maps[own]
+        scores = piecewise_linear(self._scores.expand_as(maps), maps, torch.special.ndtri(levels))
+        return torch.special.ndtr(scores)
+
+    def nominal_levels(self, levels: Tensor, own: slice) -> Tensor:
+        """The inverse of :meth:`levels`: what predicted ones turn out to be."""
+        maps = self._maps[own]
+        scores = torch.special.ndtri(levels.clamp(1e-15, 1 - 1e-15))
+        return torch.special.ndtr(piecewise_linear(maps, self._scores.expand_as(maps), scores))
+
+    def probs(self, probs: Tensor, own: slice) -> Tensor:
+        """Probabilities of levels (..., n_features, K) at the features' temperatures."""
+        tempered = probs ** (1 / self._temperatures[own].to(probs)).unsqueeze(-1)
+        return tempered / tempered.sum(-1, keepdim=True)
+
+    def coverage(self, coverage: float) -> Tensor:
+        """The coverage to ask for, (n_features,), where intervals are to cover a share of the cells."""
+        wanted = torch.full((1, len(self._nominal)), coverage, dtype=torch.float64)
+        wanted = wanted.to(self._nominal.device)
+        return piecewise_linear(
+            self._coverages.expand_as(self._nominal).contiguous(), self._nominal, wanted
+        )[0]
+
+    def to(self, device: torch.device) -> Calibration:
+        """A copy on another device."""
+        moved = object.__new__(Calibration)
+        vars(moved).update({name: tensor.to(device) for name, tensor in vars(self).items()})
+        return moved
+
+
+def _score_map(scores: np.ndarray) -> np.ndarray:
+    """Normal scores to be taken for those of `_SCORES`: the cells' quantiles, drawn to what they are."""
+    n = len(scores)
+    inner = _INNER
+    if n:
+        ranks = special.ndtr(_INNER)
+        found = np.quantile(scores, ranks, method="weibull")
+        # Beyond the outermost cells, as far out as these are.
+        resolved = _INNER[(ranks >= 1 / (n + 1)) & (ranks <= n / (n + 1))]
+        if len(resolved):
+            edge = np.clip(_INNER, resolved[0], resolved[-1])
+            found = np.interp(edge, _INNER, found) + (_INNER - edge)
+            inner = (n * found + _PRIOR_CELLS * _INNER) / (n + _PRIOR_CELLS)
+    ends = inner[0] - (_END - 3.0), inner[-1] + (_END - 3.0)
+    # Strictly increasing, so that there is an inverse.
+    return np.concatenate([[ends[0]], inner, [ends[1]]]) + 1e-9 * np.arange(len(_SCORES))
+
+
+def _temperature(log_probs: np.ndarray) -> float:
+    """The temperature at which the true levels are likeliest, 1 without cells."""
+    log_probs = log_probs[~np.isnan(log_probs).any(1)]
+    prior = -0.5 * (np.log(TEMPERATURES) / _SPREAD_OF_TEMPERATURES) ** 2
+    return float(TEMPERATURES[np.argmax(log_probs.sum(0) + prior)]) if len(log_probs) else 1.0
+
+
+def _conformal(needed: np.ndarray) -> np.ndarray:
+    """Coverage to ask for, at each of `_COVERAGES`."""
+    n = len(needed)
+    if not n:
+        return _COVERAGES
+    places = np.ceil((n + 1) * _COVERAGES).astype(int)
+    found = np.sort(needed)[np.clip(places, 1, n) - 1]
+    found = np.where(places > n, np.maximum(found, _COVERAGES), found)
+    mixed = (n * found + _PRIOR_CELLS * _COVERAGES) / (n + _PRIOR_CELLS)
+    mixed[-1] = 1.0
+    return np.maximum.accumulate(mixed)
