@@ -2,7 +2,7 @@
 
 from skhvae._version import __version__
 
-__all__ = ["HeterogeneousVAEImputer", "__version__", "load", "save"]
+__all__ = ["HeterogeneousVAEImputer", "__version__", "load", "pool", "save"]
 
 
 def __getattr__(name):
@@ -15,6 +15,10 @@ def __getattr__(name):
         from skhvae import persistence
 
         return getattr(persistence, name)
+    if name == "pool":
+        from skhvae.pooling import pool
+
+        return pool
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

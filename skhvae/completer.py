@@ -96,14 +96,19 @@ class Completer:
     ) -> pd.DataFrame:
         """Errors of the missing cells of `table` that `complete` knows; without it, of a tenth of the
         observed cells, the same in every call. Each row counts what its weight says."""
+        truth, values, visible, hidden, missing = self._to_be_scored(table, complete)
+        return self._errors(table, truth, values, visible, hidden, weights, missing)
+
+    def _to_be_scored(self, table: pd.DataFrame, complete: pd.DataFrame | None):
+        """The table that knows the truth; what is visible of the encoded one; and the cells to be imputed from
+        it, (n_rows, n_columns), which are missing or only hidden."""
         values, observed = self.encoder.encode(table)
         if complete is None:
             hidden = some_of(observed, _SCORED_SHARE, torch.Generator().manual_seed(0))
             cells = self.encoder.in_table_order(hidden)
-            visible = observed & ~hidden
-            return self._errors(table, table, values, visible, cells, weights, missing=False)
+            return table, values, observed & ~hidden, cells, False
         hidden = self.encoder.missing(table) & ~self.encoder.missing(complete)
-        return self._errors(table, complete, values, observed, hidden, weights, missing=True)
+        return complete, values, observed, hidden, True
 
     def _errors(self, table, complete, values, visible, hidden, weights, missing) -> pd.DataFrame:
         """Errors of the `hidden` cells of `table`, imputed from the `visible` ones."""

@@ -99,6 +99,7 @@ class Engine(Forecaster):
         shown = observed & ~held
         self._prepare(values, observed, host, previous)
         self.impartiality.lend(generator)
+        sampled = self._sampled(counts, len(values), host)
         loop = dict(
             objective=recipe.objective,
             impartiality=self.impartiality,
@@ -111,7 +112,7 @@ class Engine(Forecaster):
         judge = self._judge(values, shown, held, counts, host) if held.any() else None
         self.run = train(
             self.model,
-            *self._useful(values, shown, counts),
+            *self._useful(values, shown, sampled),
             held_out_errors=judge,
             checkpoint=stages["training"],
             **loop,
@@ -134,7 +135,7 @@ class Engine(Forecaster):
             if not (self.run.interrupted or self.run.stopped):
                 finish(
                     self.model,
-                    *self._useful(values, observed, counts),
+                    *self._useful(values, observed, sampled),
                     run=self.run,
                     checkpoint=stages["last-stretch"],
                     **loop,
@@ -186,7 +187,7 @@ class Engine(Forecaster):
         self.impartiality.lend(generator)
         record = self.online.learn(
             self.model,
-            *self._useful(values, observed, None)[:2],
+            *self._useful(values, observed, self._sampled(None, len(values), host)),
             objective=recipe.objective,
             impartiality=self.impartiality,
             plan=recipe.plan,
@@ -295,12 +296,21 @@ class Engine(Forecaster):
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
+    def _sampled(self, weights, n_rows: int, host) -> torch.Tensor | None:
+        """How often each row is learned: as its weight says, or every member's own bootstrap sample of them (by
+        Poisson numbers: Oza and Russell 2001, section 2)."""
+        if not self.recipe.bootstrap:
+            return weights
+        rates = torch.ones(n_rows, dtype=torch.float64) if weights is None else weights
+        counts = torch.poisson(rates.expand(self.recipe.n_members, -1), generator=host)
+        return torch.where(counts.any(1, keepdim=True), counts, rates)
+
     def _useful(self, values, observed, weights):
         """The rows with something to learn from, and what each counts, on the device."""
         rows = observed.any(-1).view(-1, len(values)).any(0)
         if not rows.all():
             values, observed = values[rows], observed[..., rows, :]
-            weights = None if weights is None else weights[rows]
+            weights = None if weights is None else weights[..., rows]
         weights = None if weights is None else weights.to(self.device)
         return values.to(self.device), observed.to(self.device), weights
 

@@ -12,6 +12,7 @@ import torch
 from skhvae.calibration import Calibration
 from skhvae.completer import Completer
 from skhvae.draws import Grid, draw_cells, log_density, turns
+from skhvae.evaluation import brier_score, crps_of_quantiles, log_score
 from skhvae.inference import by_rows, chunk_size, predictions_at, steady
 from skhvae.predictive import Predictive
 from skhvae.rows import RowStreams
@@ -28,6 +29,11 @@ _SWEEPS, _SWEPT = (
 _SCORES = np.linspace(-6, 6, 49)
 _MOMENTS = torch.special.ndtr(torch.from_numpy(_SCORES))
 _WEIGHTS = torch.from_numpy(np.exp(-0.5 * _SCORES**2) / np.exp(-0.5 * _SCORES**2).sum())
+
+
+# Levels whose quantiles stand for a distribution, and what is said of it.
+_SCORED_LEVELS = (np.arange(99) + 0.5) / 99
+_PROPER_SCORES = ["crps", "log_score", "brier", "coverage", "width"]
 
 
 @dataclass
@@ -215,6 +221,49 @@ class Forecaster(Completer):
             for column, position in zip(columns, order, strict=True)
         }
 
+    def proper_scores(
+        self,
+        table: pd.DataFrame,
+        complete: pd.DataFrame | None,
+        coverage: float,
+        weights: np.ndarray | None = None,
+    ) -> pd.DataFrame:
+        """Scores of what is predicted for the cells of :meth:`errors`, a row a column of the table: see
+        :meth:`skhvae.HeterogeneousVAEImputer.score_features`."""
+        known, values, visible, hidden, missing = self._to_be_scored(table, complete)
+        truth, present = self.encoder.encode(known)
+        truth, present = truth.double().numpy(), present.numpy()
+        ends = self._interval_levels(coverage, calibrate=True)
+        levels = torch.from_numpy(_SCORED_LEVELS).unsqueeze(1)
+        levels = torch.cat([x.expand(-1, truth.shape[1]) for x in (levels, ends)])
+        scales, grid = self.encoder.error_scales().double().numpy(), self._grid().to("cpu")
+        names = pd.Index(self.encoder.schema.names, name="feature", tupleize_cols=False)
+        columns = [i for i, feature in enumerate(self.encoder.schema) if feature.is_modelled]
+        cells: dict[int, list[pd.DataFrame]] = {column: [] for column in columns}
+        for block in self._blocks(hidden.any(axis=1)):
+            predicted = self._predicted(values[block], visible[block], levels, True, missing)
+            at = grid.nearest(torch.from_numpy(predicted.at).movedim(2, 0)).movedim(0, 2).numpy()
+            for column, position in zip(columns, self.encoder.table_order(), strict=True):
+                wanted = hidden[block, column] & present[block, position]
+                found = _scores_of(
+                    self.encoder.features[position].type.metric,
+                    truth[block, position][wanted],
+                    at[wanted, position],
+                    None
+                    if predicted.probs[position] is None
+                    else predicted.probs[position][wanted],
+                    scales[position],
+                )
+                found["weight"] = 1.0 if weights is None else weights[block][wanted]
+                cells[column].append(found)
+        scores = pd.DataFrame(np.nan, index=names, columns=_PROPER_SCORES)
+        for column, parts in cells.items():
+            of_cells = pd.concat(parts) if parts else pd.DataFrame()
+            if len(of_cells) and of_cells["weight"].sum() > 0:
+                mean = of_cells.mul(of_cells["weight"], axis=0).sum() / of_cells["weight"].sum()
+                scores.iloc[column] = mean.reindex(_PROPER_SCORES)
+        return scores
+
     def log_densities(self, table: pd.DataFrame) -> np.ndarray:
         """Log density of the observed cells of every row, (n_rows,), nats in model units."""
         if self.model is None:
@@ -245,3 +294,18 @@ class Forecaster(Completer):
                     values, ~nothing, chance < _SWEPT, streams, sweep * 2, **options
                 )
         return self.encoder.decode(values.numpy(), table, cells, keep_empty=True)
+
+
+def _scores_of(metric: str, truth, at, probs, scale: float) -> pd.DataFrame:
+    """Proper scores of a feature's cells: those that its kind of values has."""
+    found = {}
+    quantiles, low, high = np.split(at, [-2, -1], axis=1)
+    if metric != "error rate":
+        found["coverage"] = (low[:, 0] <= truth) & (truth <= high[:, 0])
+        found["width"] = (high - low)[:, 0] * scale
+    if probs is None:
+        found["crps"] = crps_of_quantiles(truth, quantiles, _SCORED_LEVELS) * scale
+    else:
+        codes = truth.astype(np.int64)
+        found["log_score"], found["brier"] = log_score(codes, probs), brier_score(codes, probs)
+    return pd.DataFrame(found, dtype=np.float64)

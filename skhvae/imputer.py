@@ -74,6 +74,10 @@ class HeterogeneousVAEImputer(
         Networks alike that are trained side by side, from other initial weights and with other cells
         hidden and held out; their mean prediction imputes. "auto" takes 4 below 1,000 rows, where they
         help most and cost least.
+    bootstrap : bool, default=False
+        Let every member learn rows drawn with replacement, so that the members differ as fits to other samples of
+        the same population would: draws of :meth:`sample_imputations` then carry what is not known of the
+        model's parameters, as Rubin's rules ask. Best guesses get somewhat worse.
     dropout : float, default=0.0
         Share of hidden units left out at a training step.
     beta : float, default=0.1
@@ -208,6 +212,7 @@ class HeterogeneousVAEImputer(
         latent_dim=64,
         hidden_layer_sizes="auto",
         n_members="auto",
+        bootstrap=False,
         dropout=0.0,
         beta=0.1,
         batch_size="auto",
@@ -241,6 +246,7 @@ class HeterogeneousVAEImputer(
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_members = n_members
+        self.bootstrap = bootstrap
         self.dropout = dropout
         self.beta = beta
         self.batch_size = batch_size
@@ -573,7 +579,9 @@ class HeterogeneousVAEImputer(
         """
         return -total_error(self.score_features(X, y, sample_weight))
 
-    def score_features(self, X, y=None, sample_weight=None) -> pd.DataFrame:
+    def score_features(
+        self, X, y=None, sample_weight=None, proper_scores=False, coverage=0.9
+    ) -> pd.DataFrame:
         """Error of every feature, beside that of mean and mode on the same cells.
 
         Parameters
@@ -582,11 +590,19 @@ class HeterogeneousVAEImputer(
         y : DataFrame or array-like of shape (n_rows, n_features), optional
         sample_weight : array-like of shape (n_rows,) or None, default=None
             As in :meth:`score`.
+        proper_scores : bool, default=False
+            Whether to score the predicted distributions, too.
+        coverage : float, default=0.9
+            Of the intervals that are scored.
 
         Returns
         -------
-        DataFrame of shape (n_features, 6)
-            See :func:`skhvae.evaluation.imputation_errors`.
+        DataFrame of shape (n_features, 6), or (n_features, 11) with proper scores
+            See :func:`skhvae.evaluation.imputation_errors`. The proper scores are means over the cells, smaller
+            is better: ``crps``, of numbers, divided by their range; ``log_score`` (nats) and ``brier``, of
+            features with levels; beside them, of features with an order, ``coverage``, the share of the cells in
+            :meth:`predict_interval`'s intervals, and ``width`` of these, divided by the range or the number of
+            levels. NaN where a feature has no such score.
         """
         check_is_fitted(self)
         table = self._own_and_table(X)[1]
@@ -597,7 +613,11 @@ class HeterogeneousVAEImputer(
                 raise ValueError(
                     f"y must be the complete table of X's shape {table.shape}, found {complete.shape}."
                 )
-        return self._engine.errors(table, complete, sample_weight)
+        errors = self._engine.errors(table, complete, sample_weight)
+        if not proper_scores:
+            return errors
+        scores = self._engine.proper_scores(table, complete, coverage, sample_weight)
+        return errors.join(scores.set_axis(errors.index))
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names of the columns that :meth:`transform` returns.

@@ -46,6 +46,7 @@ class OnlineTraining(OnDevice):
         model: VAE,
         values: Tensor,
         observed: Tensor,
+        weights: Tensor | None = None,
         *,
         objective: Objective,
         impartiality: Impartiality,
@@ -59,8 +60,8 @@ class OnlineTraining(OnDevice):
         ----------
         model : VAE
             The one that imputes; changed in place.
-        values, observed : Tensor of shape (n_rows, n_features)
-            On its device.
+        values, observed, weights
+            As for :class:`skhvae.step.Step`.
         objective, impartiality, plan, generator, names
             As for :func:`skhvae.training.train`.
 
@@ -78,6 +79,7 @@ class OnlineTraining(OnDevice):
             trained,
             values,
             observed,
+            weights,
             objective=objective,
             impartiality=impartiality,
             batch_size=plan.batch_size,

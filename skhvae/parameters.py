@@ -29,6 +29,7 @@ CONSTRAINTS = {
     "latent_dim": [Interval(Integral, 1, None, closed="left")],
     "hidden_layer_sizes": [StrOptions({"auto"}), tuple, list],
     "n_members": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "bootstrap": ["boolean"],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "beta": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -33,6 +33,7 @@ class Recipe:
     hidden_layer_sizes: tuple[int, ...]
     dropout: float
     n_members: int
+    bootstrap: bool
     objective: Objective
     moo: object  # as the user gave it
     plan: TrainingPlan
@@ -107,6 +108,7 @@ def recipe_of(
         hidden_layer_sizes=tuple(given_or("hidden_layer_sizes", effort.hidden_layer_sizes)),
         dropout=estimator.dropout,
         n_members=given_or("n_members", effort.n_members),
+        bootstrap=estimator.bootstrap,
         objective=_objective_of(estimator),
         moo=estimator.moo,
         plan=TrainingPlan(

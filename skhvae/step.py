@@ -100,8 +100,8 @@ class Step:
         On the model's device.
     observed : bool Tensor of shape (..., n_rows, n_features)
         With the members' axis in front, if they are to learn from different cells.
-    weights : float64 Tensor of shape (n_rows,) or None
-        How often each row is in the batches, beside others; None if all are equal.
+    weights : float64 Tensor of shape (n_rows,) or (n_members, n_rows), or None
+        How often each row is in the batches, beside others, or in those of each member; None if all are equal.
     objective : Objective
     impartiality : Impartiality
     batch_size : int
@@ -158,10 +158,9 @@ class Step:
         as there are, each as often as its weight says."""
         n_rows = len(self.values)
         n_used = n_rows - n_rows % self._batch_size
-        orders = [
-            drawn(self._weights, n_rows, n_rows, self.generator)[:n_used]
-            for _ in range(self.model.n_members)
-        ]
+        n_members, weights = self.model.n_members, self._weights
+        of_members = [None] * n_members if weights is None else weights.expand(n_members, -1)
+        orders = [drawn(own, n_rows, n_rows, self.generator)[:n_used] for own in of_members]
         return torch.stack(orders).view(*self._lead, -1, self._batch_size).movedim(-2, 0)
 
     def prepare(self, rows: Tensor, rate: float, progress: float) -> None:

@@ -30,6 +30,7 @@ ALLOWED = {
     "chunks": ({"table"}, NUMBERS | OPTIONAL),
     "weights": (set(), {"numpy", "sklearn"}),
     "memory": (set(), set()),
+    "pooling": (set(), NUMBERS),
     "rows": (set(), {"numpy", "pandas", "torch"}),
     "features": (set(), NUMBERS),
     "schema": ({"table", "features"}, NUMBERS),
@@ -74,7 +75,7 @@ ALLOWED = {
         NUMBERS | {"torch"},
     ),
     "forecaster": (
-        {"calibration", "completer", "draws", "inference", "predictive", "rows"},
+        {"calibration", "completer", "draws", "evaluation", "inference", "predictive", "rows"},
         NUMBERS | {"torch"},
     ),
     "engine": (
@@ -112,7 +113,7 @@ ALLOWED = {
         },
         NUMBERS | {"torch", "sklearn", "safetensors", "pyarrow"},
     ),
-    "__init__": ({"_version", "imputer", "persistence"}, set()),
+    "__init__": ({"_version", "imputer", "persistence", "pooling"}, set()),
 }
 
 

@@ -21,5 +21,23 @@ hours-per-week    count       nrmse  0.129     0.129  1.000     6623
 
 from skhvae.evaluation._errors import imputation_errors, total_error
 from skhvae.evaluation._hiding import hide_cells
+from skhvae.evaluation._proper import (
+    brier_score,
+    crps_of_draws,
+    crps_of_quantiles,
+    energy_score,
+    interval_score,
+    log_score,
+)
 
-__all__ = ["hide_cells", "imputation_errors", "total_error"]
+__all__ = [
+    "brier_score",
+    "crps_of_draws",
+    "crps_of_quantiles",
+    "energy_score",
+    "hide_cells",
+    "imputation_errors",
+    "interval_score",
+    "log_score",
+    "total_error",
+]

@@ -1,0 +1,209 @@
+"""Rubin's rules: one result from analyses of several imputations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+__all__ = ["PooledEstimates", "pool"]
+
+
+@dataclass(frozen=True)
+class PooledEstimates:
+    """Estimates pooled over imputations, and what is known of their errors.
+
+    Attributes
+    ----------
+    n_imputations : int
+        m.
+    estimate : float, ndarray or Series of shape (k,)
+        Mean over the imputations.
+    within, between : like `estimate`
+        Mean squared standard error of the imputations, and the variance of their estimates.
+    variance : like `estimate`
+        Of the estimate, ``within + (1 + 1 / m) * between``.
+    dof : like `estimate`
+        Degrees of freedom of Student's t.
+    relative_increase : like `estimate`
+        By how much missing cells increase the variance, relative to `within`.
+    fraction_missing : like `estimate`
+        Share of the variance that is due to missing cells.
+    fraction_missing_information : like `estimate`
+        Share of the information that they take.
+    covariance : ndarray or DataFrame of shape (k, k), or None
+        Of the estimates, if covariance matrices were given.
+    """
+
+    n_imputations: int
+    estimate: float | np.ndarray | pd.Series
+    within: float | np.ndarray | pd.Series
+    between: float | np.ndarray | pd.Series
+    variance: float | np.ndarray | pd.Series
+    dof: float | np.ndarray | pd.Series
+    relative_increase: float | np.ndarray | pd.Series
+    fraction_missing: float | np.ndarray | pd.Series
+    fraction_missing_information: float | np.ndarray | pd.Series
+    covariance: np.ndarray | pd.DataFrame | None = None
+
+    @property
+    def std_error(self):
+        """Square root of `variance`."""
+        return self.variance**0.5
+
+    def interval(self, coverage: float = 0.95) -> tuple:
+        """Ends of the central interval of Student's t, each like `estimate`.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is not in (0, 1).
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage must be a number between 0 and 1, found {coverage!r}.")
+        half = self._like(stats.t.ppf((1 + coverage) / 2, self.dof)) * self.std_error
+        return self.estimate - half, self.estimate + half
+
+    def p_values(self, null: float = 0.0):
+        """Two-sided p-values against a value, like `estimate`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = abs(self.estimate - null) / self.std_error
+            return self._like(2 * stats.t.sf(distance, self.dof))
+
+    def to_frame(self, coverage: float = 0.95) -> pd.DataFrame:
+        """A row a coefficient."""
+        low, high = self.interval(coverage)
+        columns = {
+            "estimate": self.estimate,
+            "std_error": self.std_error,
+            "dof": self.dof,
+            "p_value": self.p_values(),
+            "lower": low,
+            "upper": high,
+            "fraction_missing_information": self.fraction_missing_information,
+        }
+        return pd.DataFrame({name: pd.Series(column) for name, column in columns.items()})
+
+    def _like(self, values):
+        if isinstance(self.estimate, pd.Series):
+            return pd.Series(values, index=self.estimate.index)
+        return float(values) if isinstance(self.estimate, float) else values
+
+
+def pool(estimates, variances, dof_complete: float | None = None) -> PooledEstimates:
+    r"""Pool the results of one analysis of several imputations by Rubin's rules [1]_.
+
+    .. math:: \bar Q = \frac1m \sum_i Q_i, \qquad
+              T = \frac1m \sum_i U_i + \left(1 + \frac1m\right) \frac1{m - 1} \sum_i (Q_i - \bar Q)^2
+
+    with the degrees of freedom of Barnard and Rubin [2]_, which are never more than those of the analysis
+    of a complete table.
+
+    Parameters
+    ----------
+    estimates : array-like of shape (m,) or (m, k), DataFrame or list of Series
+        A row an imputation: estimates of a number, or of k.
+    variances : array-like of shape (m,), (m, k) or (m, k, k)
+        Their squared standard errors, or their covariance matrices.
+    dof_complete : float or None, default=None
+        Residual degrees of freedom of the analysis of a complete table; None is infinitely many.
+
+    Returns
+    -------
+    PooledEstimates
+        Floats for a number, arrays for several, Series where the estimates have names.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two imputations, if the shapes do not fit, or if a variance is negative or a
+        number not finite.
+
+    References
+    ----------
+    .. [1] Rubin, Multiple Imputation for Nonresponse in Surveys, 1987, eq. 3.1.2 to 3.1.10.
+    .. [2] Barnard and Rubin, "Small-sample degrees of freedom with multiple imputation", Biometrika 86(4),
+       1999, eq. 3 to 5.
+
+    Examples
+    --------
+    >>> import skhvae
+    >>> pooled = skhvae.pool([10.0, 12.0, 11.0], [1.0, 1.2, 0.8], dof_complete=50)
+    >>> low, high = pooled.interval(0.95)
+    >>> round(pooled.estimate, 3), round(pooled.std_error, 3), round(low, 2), round(high, 2)
+    (11.0, 1.528, 7.0, 15.0)
+    """
+    index = _names_of(estimates)
+    estimates, variances = np.asarray(estimates, dtype=float), np.asarray(variances, dtype=float)
+    scalar = estimates.ndim == 1
+    q = estimates[:, np.newaxis] if scalar else estimates
+    u = variances[:, np.newaxis] if scalar and variances.ndim == 1 else variances
+    _check(estimates, variances, q, u)
+    m, matrices = len(q), u.ndim == 3
+    covariance = None
+    if matrices:
+        covariance = u.mean(0) + (1 + 1 / m) * np.atleast_2d(np.cov(q, rowvar=False))
+        u = np.diagonal(u, axis1=1, axis2=2)
+    within, between = u.mean(0), q.var(0, ddof=1)
+    added = (1 + 1 / m) * between
+    variance = within + added
+    with np.errstate(divide="ignore", invalid="ignore"):
+        increase = np.where(added > 0, added / within, 0.0)
+        share = np.where(added > 0, added / variance, 0.0)
+        dof = (m - 1) / share**2  # infinite where all imputations agree
+        if dof_complete is not None:
+            rest = (dof_complete + 1) / (dof_complete + 3) * dof_complete * (1 - share)
+            dof = 1 / (1 / dof + 1 / rest)
+        lost = 2 / (dof + 3)
+        information = np.where(added > 0, (increase + lost) / (increase + 1), 0.0)
+        # Nothing is known within the imputations: all there is to know is missing.
+        information = np.where((within == 0) & (added > 0), 1.0, information)
+
+    def shaped(values):
+        if index is not None:
+            return pd.Series(values, index=index)
+        return float(values[0]) if scalar else values
+
+    if covariance is not None and index is not None:
+        covariance = pd.DataFrame(covariance, index=index, columns=index)
+    parts = q.mean(0), within, between, variance, dof, increase, share, information
+    return PooledEstimates(m, *map(shaped, parts), covariance=covariance)
+
+
+def _names_of(estimates) -> pd.Index | None:
+    if isinstance(estimates, pd.DataFrame):
+        return estimates.columns
+    if isinstance(estimates, list | tuple) and estimates:
+        first = estimates[0]
+        if isinstance(first, pd.Series):
+            different = [e for e in estimates if not first.index.equals(e.index)]
+            if different:
+                raise ValueError(
+                    "All imputations must estimate the same in the same order, found "
+                    f"{first.index.tolist()} and {different[0].index.tolist()}."
+                )
+            return first.index
+    return None
+
+
+def _check(estimates, variances, q, u) -> None:
+    if estimates.ndim not in (1, 2):
+        raise ValueError(f"estimates must be of shape (m,) or (m, k), found {estimates.shape}.")
+    if len(q) < 2:
+        raise ValueError(
+            f"At least two imputations are needed to see how they differ, found {len(q)}."
+        )
+    if u.shape not in (q.shape, (*q.shape, q.shape[1])):
+        raise ValueError(
+            "variances must be of the shape of estimates, or of (m, k, k), found "
+            f"{variances.shape} and estimates of {estimates.shape}."
+        )
+    own = u if u.ndim == 2 else np.diagonal(u, axis1=1, axis2=2)
+    if not np.isfinite(q).all() or not np.isfinite(u).all() or (own < 0).any():
+        raise ValueError(
+            "estimates must be finite, and variances finite and not negative, found "
+            f"{int((~np.isfinite(q)).sum())} estimates and {int((~np.isfinite(u)).sum())} variances "
+            f"that are not finite, and {int((own < 0).sum())} negative variances."
+        )
