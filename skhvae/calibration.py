@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy import special
@@ -13,6 +15,7 @@ __all__ = ["TEMPERATURES", "Calibration"]
 
 TEMPERATURES = np.geomspace(0.4, 2.5, 31)  # that are tried
 _PRIOR_CELLS = 20  # as many cells speak for leaving everything as it is
+_SMALLEST_LEVEL = 1e-15  # 1 less of it is not 1 yet
 _SPREAD_OF_TEMPERATURES = 0.5  # of their logarithm, before any cell is seen
 
 # Normal scores at which levels are mapped, and the ends beyond which nothing is told apart.
@@ -60,7 +63,7 @@ class Calibration:
 
     def __init__(self, below, reached, log_probs, generator):
         spread = below + generator.random(below.shape) * (reached - below)
-        scores = special.ndtri(np.clip(spread, 1e-15, 1 - 1e-15))
+        scores = special.ndtri(np.clip(spread, _SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
         numeric = np.isnan(log_probs).all((0, 2))
         maps = [
             _score_map(column[~np.isnan(column)]) if is_number else _SCORES
@@ -73,29 +76,31 @@ class Calibration:
         self._coverages = torch.from_numpy(_COVERAGES)
         self._nominal = self._coverages.repeat(len(self._maps), 1)
 
-    def learn_intervals(self, below: np.ndarray, reached: np.ndarray) -> None:
+    def learn_intervals(self, below: Sequence[np.ndarray], reached: Sequence[np.ndarray]) -> None:
         """Learn what intervals cover, from levels that this calibration has been applied to.
 
         Parameters
         ----------
-        below, reached : float ndarray of shape (n_cells, n_features)
-            As for the constructor.
+        below, reached : sequence of float ndarray of shape (n_cells,)
+            As for the constructor, an array a feature.
         """
-        # A central interval of coverage c reaches from level (1 - c) / 2 to (1 + c) / 2.
-        needed = np.maximum(np.maximum(1 - 2 * reached, 2 * below - 1), 0)
-        rows = [_conformal(column[~np.isnan(column)]) for column in needed.T]
+        rows = []
+        for low, high in zip(below, reached, strict=True):
+            # A central interval of coverage c reaches from level (1 - c) / 2 to (1 + c) / 2.
+            needed = np.maximum(np.maximum(1 - 2 * high, 2 * low - 1), 0)
+            rows.append(_conformal(needed[~np.isnan(needed)]))
         self._nominal = torch.from_numpy(np.stack(rows))
 
     def levels(self, levels: Tensor, own: slice) -> Tensor:
         """Predicted levels (..., n_features) that are to be taken for wanted ones."""
         maps = self._maps[own]
         scores = piecewise_linear(self._scores.expand_as(maps), maps, torch.special.ndtri(levels))
-        return torch.special.ndtr(scores)
+        return torch.special.ndtr(scores).clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL)
 
     def nominal_levels(self, levels: Tensor, own: slice) -> Tensor:
         """The inverse of :meth:`levels`: what predicted ones turn out to be."""
         maps = self._maps[own]
-        scores = torch.special.ndtri(levels.clamp(1e-15, 1 - 1e-15))
+        scores = torch.special.ndtri(levels.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
         return torch.special.ndtr(piecewise_linear(maps, self._scores.expand_as(maps), scores))
 
     def probs(self, probs: Tensor, own: slice) -> Tensor:

@@ -107,18 +107,23 @@ class NumericCodec:
     def to_model(self, values: np.ndarray) -> np.ndarray:
         return (self._relative(values) - self._shift) / self._scale
 
-    def to_data(self, values: np.ndarray, rounded: bool = True) -> np.ndarray:
-        """Data units, within the observed range: no estimate is better for being outside it."""
+    def to_data(self, values: np.ndarray, step: int | None = None) -> np.ndarray:
+        """Data units, within the observed range: no estimate is better for being outside it; multiples of `step`
+        (None is the feature's), unless that is 0."""
         with np.errstate(over="ignore"):  # what overflows is outside the range
             values = (values * self._scale + self._shift) * self._unit
         values = values.clip(self.feature.low, self.feature.high)
-        step = self.feature.step if rounded else 0
+        step = self.feature.step if step is None else step
         return np.rint(values / step) * step + 0.0 if step else values  # + 0.0: no -0.0
 
-    def write(self, column: pd.Series, cells: np.ndarray, estimates: np.ndarray) -> pd.Series:
-        """The column with estimates, in model units, in the chosen cells."""
+    def write(
+        self, column: pd.Series, cells: np.ndarray, estimates: np.ndarray, possible: bool = False
+    ) -> pd.Series:
+        """The column with estimates, in model units, in the chosen cells; as `possible` values, where means need
+        not be."""
         feature = self.feature
-        values, bounds = self.to_data(estimates), (feature.low, feature.high)
+        values = self.to_data(estimates, feature.granularity if possible else None)
+        bounds = feature.low, feature.high
         return tables.fill(column, cells, values, bounds, feature.example)
 
     def describe(self, numbers: np.ndarray, quantiles, index: pd.Index) -> pd.DataFrame:
@@ -133,8 +138,8 @@ class NumericCodec:
             columns["std"] = pd.Series(pd.to_timedelta(deviation), index=index)
             of_levels = (self.write(blank, everywhere, column) for column in numbers[:, 2:].T)
         else:
-            columns = {"mean": self.to_data(numbers[:, 0], rounded=False), "std": deviation}
-            of_levels = self.to_data(numbers[:, 2:]).T
+            columns = {"mean": self.to_data(numbers[:, 0], step=0), "std": deviation}
+            of_levels = self.to_data(numbers[:, 2:], self.feature.granularity).T
         columns |= dict(zip(quantiles, of_levels, strict=True))
         return pd.DataFrame(columns, index=index)
 
@@ -205,7 +210,9 @@ class LevelCodec:
     def to_data(self, values: np.ndarray) -> np.ndarray:
         return self.feature.levels[np.rint(values).astype(np.int64)]
 
-    def write(self, column: pd.Series, cells: np.ndarray, estimates: np.ndarray) -> pd.Series:
+    def write(
+        self, column: pd.Series, cells: np.ndarray, estimates: np.ndarray, possible: bool = False
+    ) -> pd.Series:
         """The column with the levels of the estimated codes in the chosen cells."""
         return tables.fill(column, cells, self.to_data(estimates), example=self.feature.example)
 

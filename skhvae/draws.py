@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skhvae.calibration import Calibration
 from skhvae.inference import by_rows, chunk_size, predictions_at, steady
+from skhvae.matching import Matching
 from skhvae.models import VAE, twin
 from skhvae.predictive import Predictive
 from skhvae.selection import SelectionModel
@@ -86,6 +87,7 @@ def draw_cells(
     member: int,
     grid: Grid,
     calibration: Calibration | None = None,
+    matching: Matching | None = None,
     selection: SelectionModel | None = None,
     known: Tensor | None = None,
     trust: float = 0.0,
@@ -106,7 +108,7 @@ def draw_cells(
     member : int
         Of the model, whose predictions are drawn from.
     grid : Grid
-    calibration, selection, known, trust
+    calibration, matching, selection, known, trust
         As for :class:`skhvae.predictive.Predictive`.
     rows_at_once : int or None
 
@@ -130,7 +132,7 @@ def draw_cells(
             params = predictions_at(model, values, visible, points)
             own = [p if p.dim() == 4 else p[:, member] for p in params]
             some = known if trust else None
-            predictive = Predictive(families, own, calibration, selection, some, trust)
+            predictive = Predictive(families, own, calibration, matching, selection, some, trust)
             drawn = grid.nearest(predictive.at(levels))
             values = torch.where(cells, drawn.to(values.dtype), values)
             visible = visible | cells

@@ -220,7 +220,7 @@ class TableEncoder:
             low, high, step = -np.inf, np.inf, 0.0
             if not codec.n_levels:
                 low, high = codec.to_model(np.array([feature.low, feature.high], dtype=np.float64))
-                step = feature.step / codec.scale
+                step = feature.granularity / codec.scale
             ranges.append((low, high, step))
         return torch.tensor(ranges, dtype=torch.float64).view(-1, 3).unbind(1)
 
@@ -296,7 +296,12 @@ class TableEncoder:
         return codec.describe(numbers, quantiles, index)
 
     def decode(
-        self, estimates: np.ndarray, table: pd.DataFrame, missing: np.ndarray, keep_empty: bool
+        self,
+        estimates: np.ndarray,
+        table: pd.DataFrame,
+        missing: np.ndarray,
+        keep_empty: bool,
+        possible: bool = False,
     ) -> pd.DataFrame:
         """Complete `table`: write estimates into its missing cells, and touch nothing else.
 
@@ -310,6 +315,8 @@ class TableEncoder:
         keep_empty : bool
             Whether columns without an observed cell in fit are kept: filled with 0 if they store
             numbers, left missing otherwise.
+        possible : bool
+            Whether the estimates are to be values that a cell can have, as draws are and means need not be.
 
         Returns
         -------
@@ -325,7 +332,8 @@ class TableEncoder:
                 chosen = np.zeros(cells.sum())
                 if feature.is_modelled:
                     chosen = estimates[cells, self._position[feature.key]].astype(np.float64)
-                columns.append(self._codecs[feature.key].write(column, cells, chosen))
+                codec = self._codecs[feature.key]
+                columns.append(codec.write(column, cells, chosen, possible))
             else:
                 columns.append(column)
         completed = pd.concat(columns, axis=1).loc[:, kept]

@@ -12,17 +12,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skhvae.calibration import Calibration
 from skhvae.checkpoint import Checkpoints
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import total_error
 from skhvae.forecaster import Forecaster
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
-from skhvae.inference import truth_levels
 from skhvae.missingness import explain_missingness
 from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.online import OnlineTraining
+from skhvae.recalibration import recalibrate
 from skhvae.recipe import Recipe
 from skhvae.repeats import repetitions_that_pay
 from skhvae.rows import by_content, drawn
@@ -207,11 +206,10 @@ class Engine(Forecaster):
     def _calibrate(self, values, shown, held, seed: int) -> None:
         """Learn from held-out cells what predicted distributions turn out to be."""
         half_steps = self.encoder.ranges()[2] / 2
-        cells = self.model, values, shown, held, self._points, half_steps
-        levels = (found.numpy() for found in truth_levels(*cells))
-        self.calibration = Calibration(*levels, np.random.default_rng(seed)).to(self.device)
-        below, reached, _ = truth_levels(*cells, self.calibration)
-        self.calibration.learn_intervals(below.numpy(), reached.numpy())
+        learned = recalibrate(
+            self.model, values, shown, held, self._points, half_steps, np.random.default_rng(seed)
+        )
+        self.calibration, self.matching = (x.to(self.device) for x in learned)
 
     def _explain(self, values, observed, host) -> None:
         """Find out why cells are missing."""
@@ -292,7 +290,7 @@ class Engine(Forecaster):
         self.model, self._points = moved.model, moved._points
         self.selection, self.missingness = moved.selection, moved.missingness
         self.repeats, self.online = moved.repeats, moved.online
-        self.calibration = moved.calibration
+        self.calibration, self.matching = moved.calibration, moved.matching
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
@@ -353,5 +351,6 @@ class Engine(Forecaster):
             moved.impartiality = self.impartiality.to(device)
         moved.selection = self.selection and self.selection.to(device)
         moved.calibration = self.calibration and self.calibration.to(device)
+        moved.matching = self.matching and self.matching.to(device)
         moved.online = self.online and self.online.to(device)
         return moved

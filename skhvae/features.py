@@ -106,6 +106,12 @@ class Feature:
         return key(self.name)
 
     @property
+    def granularity(self) -> int:
+        """What possible values are multiples of: `step`, or 1 for whole numbers that are stored as floats, of
+        which a mean need not be one."""
+        return self.step or int(self.type.name == "count")
+
+    @property
     def is_empty(self) -> bool:
         """No cell is observed."""
         return self.n_missing == self.n_rows

@@ -14,6 +14,7 @@ from skhvae.completer import Completer
 from skhvae.draws import Grid, draw_cells, log_density, turns
 from skhvae.evaluation import brier_score, crps_of_quantiles, log_score
 from skhvae.inference import by_rows, chunk_size, predictions_at, steady
+from skhvae.matching import Matching
 from skhvae.predictive import Predictive
 from skhvae.rows import RowStreams
 
@@ -59,11 +60,14 @@ class Forecaster(Completer):
     ----------
     calibration : Calibration or None
         None where no cells were held out to learn it from.
+    matching : Matching or None
+        With it.
     """
 
     def __init__(self, encoder, device: torch.device):
         super().__init__(encoder, device)
         self.calibration: Calibration | None = None
+        self.matching: Matching | None = None
 
     def _grid(self) -> Grid:
         return Grid(*self.encoder.ranges()).to(self.device)
@@ -98,13 +102,14 @@ class Forecaster(Completer):
                 streams,
                 draw,
                 calibration=self.calibration if calibrate else None,
+                matching=self.matching if calibrate else None,
                 selection=self.selection,
                 known=known,
                 trust=trust,
             )
             estimates = values.clone()
             estimates[incomplete] = drawn
-            yield self.encoder.decode(estimates.numpy(), table, missing, keep_empty)
+            yield self.encoder.decode(estimates.numpy(), table, missing, keep_empty, possible=True)
 
     def _draw(self, values, visible, wanted, streams: RowStreams, draw: int, **options):
         n_features = values.shape[1]
@@ -130,14 +135,14 @@ class Forecaster(Completer):
         points, levels = self._points.to(next(model.parameters())), levels.to(self.device)
         known, trust = self._known(values, visible) if missing else (None, 0.0)
         known = torch.full_like(values, torch.nan) if known is None else known
-        calibration = self.calibration if calibrate else None
+        learned = (self.calibration, self.matching) if calibrate else (None, None)
         selection = self.selection if missing else None
 
         @torch.no_grad()
         def found(values, visible, known):
             params = [p.flatten(0, -4) for p in predictions_at(model, values, visible, points)]
             some = known if trust else None
-            predictive = Predictive(families, params, calibration, selection, some, trust)
+            predictive = Predictive(families, params, *learned, selection, some, trust)
             at = predictive.at(levels[:, None].expand(-1, len(values), n_features))
             probs = [p.flatten(1) for p in predictive.probs() if p is not None]
             return torch.cat([at.permute(1, 2, 0).flatten(1), *probs], dim=1)
@@ -176,7 +181,8 @@ class Forecaster(Completer):
                 end[block] = torch.from_numpy(own).to(end.dtype)
         written = missing & np.array([f.type.metric != "error rate" for f in self.encoder.schema])
         lower, upper = (
-            self.encoder.decode(end.numpy(), table, written, keep_empty) for end in ends
+            self.encoder.decode(end.numpy(), table, written, keep_empty, possible=True)
+            for end in ends
         )
         return lower, upper
 
@@ -285,15 +291,16 @@ class Forecaster(Completer):
         cells[:, [not feature.is_empty for feature in self.encoder.schema]] = True
         if self.model is not None:
             nothing = torch.zeros(values.shape, dtype=torch.bool)
-            streams = RowStreams(values, nothing, seed)
-            options = {"calibration": self.calibration}
-            values = self._draw(values, nothing, ~nothing, streams, 0, **options)
-            for sweep in range(1, _SWEEPS + 1):
-                chance = torch.from_numpy(streams.uniform(sweep * 2 + 1, values.shape[1]))
-                values = self._draw(
-                    values, ~nothing, chance < _SWEPT, streams, sweep * 2, **options
-                )
-        return self.encoder.decode(values.numpy(), table, cells, keep_empty=True)
+            values = self._draw(
+                values,
+                nothing,
+                ~nothing,
+                RowStreams(values, nothing, seed),
+                0,
+                calibration=self.calibration,
+                matching=self.matching,
+            )
+        return self.encoder.decode(values.numpy(), table, cells, keep_empty=True, possible=True)
 
 
 def _scores_of(metric: str, truth, at, probs, scale: float) -> pd.DataFrame:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from skhvae.calibration import TEMPERATURES, Calibration
 from skhvae.mixtures import distribution, estimates
 from skhvae.models import VAE, output_size, twin
 from skhvae.selection import SelectionModel
@@ -26,7 +25,6 @@ __all__ = [
     "predictions_at",
     "predictive",
     "steady",
-    "truth_levels",
 ]
 
 # Rows times posterior points in a chunk: on the CPU as many as its caches hold, so that one row is
@@ -184,89 +182,6 @@ def own_estimates(
     size = min(chunk_size(model, len(points) * model.n_members), len(values))
     found = by_rows(estimate, model, size, values, visible.movedim(-2, 0))
     return found.movedim(0, -2).to(values.dtype)
-
-
-def truth_levels(
-    model: VAE,
-    values: Tensor,
-    visible: Tensor,
-    held: Tensor,
-    points: Tensor,
-    half_steps: Tensor,
-    calibration: Calibration | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the truth lies in what is predicted of held-out cells, by the first member that did not learn them.
-
-    Parameters
-    ----------
-    model, values, points
-        As for :func:`impute_rows`; `values` are the truth.
-    visible, held : bool Tensor of shape (..., n_rows, n_features)
-        What each member sees, and what was held out from it.
-    half_steps : Tensor of shape (n_features,)
-        Half of what the values of a feature differ by at least, 0 if they are continuous: less is rounded away.
-    calibration : Calibration or None
-        Of the predictions.
-
-    Returns
-    -------
-    below, reached : float64 Tensor of shape (n_rows, n_features)
-        Predicted probability of less than the truth, and of at most the truth; NaN in other cells.
-    log_probs : float64 Tensor of shape (n_rows, n_features, n_temperatures)
-        Of the true levels, at each of `TEMPERATURES`; NaN in other cells and for numeric features.
-    """
-    model = steady(model)
-    points = points.to(next(model.parameters()))
-    half_steps, families = half_steps.to(points.device), model.heads.families
-    several = visible.dim() > 2
-
-    @torch.no_grad()
-    def levels(values, visible, held):
-        predictions = predictions_at(model, values, visible.movedim(0, -2), points)
-        member = held.int().argmax(1) if several else None  # (B, n_features)
-        found, start = [], 0
-        for family, params in zip(families, predictions, strict=True):
-            own = slice(start, start + params.shape[-2])
-            if several:
-                index = member[None, None, :, own, None]
-                index = index.expand(len(params), 1, -1, -1, params.shape[-1])
-                params = params.gather(1, index)[:, 0]
-            found.append(
-                _levels_of(family, params.double(), values[:, own], half_steps, own, calibration)
-            )
-            start = own.stop
-        # Cells of a row that were not held out from any member are not asked about.
-        known = held.any(1) if several else held
-        return torch.where(known.unsqueeze(-1), torch.cat(found, dim=-2), torch.nan)
-
-    size = min(chunk_size(model, len(points) * model.n_members), len(values))
-    visible, held = (x.movedim(-2, 0) for x in (visible, held))
-    found = by_rows(levels, model, size, values, visible, held)
-    return found[..., 0], found[..., 1], found[..., 2:]
-
-
-def _levels_of(family, params: Tensor, values: Tensor, half_steps: Tensor, own: slice, calibration):
-    """What :func:`truth_levels` returns for the features of a family, side by side on the last axis."""
-    values = values.double()
-    unknown = torch.full_like(values, torch.nan).unsqueeze(-1)
-    if family.finite:
-        probs = family.probs(params).mean(0)
-        codes = values.long().unsqueeze(-1)
-        if calibration is not None:
-            probs = calibration.probs(probs, own)
-        reached = probs.cumsum(-1).gather(-1, codes)
-        below = reached - probs.gather(-1, codes)
-        logs = probs.clamp(min=1e-300).log()
-        tempered = [(logs / t).log_softmax(-1).gather(-1, codes) for t in TEMPERATURES.tolist()]
-        return torch.cat([below, reached, *tempered], dim=-1)
-    half = half_steps[own].double()
-    # The next smaller number leaves out what lies at the value itself.
-    ends = torch.nextafter(values - half, values.new_tensor(-math.inf)), values + half
-    below, reached = (family.cdf(params, end).mean(0) for end in ends)
-    if calibration is not None:
-        below, reached = (calibration.nominal_levels(x, own) for x in (below, reached))
-    ends = [x.unsqueeze(-1) for x in (below, reached)]
-    return torch.cat([*ends, unknown.expand(*values.shape, len(TEMPERATURES))], dim=-1)
 
 
 def steady(model: VAE) -> VAE:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skhvae.calibration import Calibration
 from skhvae.likelihoods import Likelihood, first_level_reaching
+from skhvae.matching import Matching
 from skhvae.selection import SelectionModel
 
 __all__ = ["Predictive"]
@@ -31,6 +32,8 @@ class Predictive:
     params : sequence of Tensor of shape (S, B, n_features of the family, n_parameters)
         Raw.
     calibration : Calibration or None
+    matching : Matching or None
+        Where it applies, the predictions of numeric features only say which donors' values are theirs.
     selection : SelectionModel or None
         Of missing cells; None for cells that nothing has selected.
     known : Tensor of shape (B, n_features) or None
@@ -49,13 +52,14 @@ class Predictive:
         families: Sequence[Likelihood],
         params: Sequence[Tensor],
         calibration: Calibration | None = None,
+        matching: Matching | None = None,
         selection: SelectionModel | None = None,
         known: Tensor | None = None,
         trust: float = 0.0,
     ):
         # In float64: levels near 1 are as fine as those near 0.
         self._parts = [(f, p.double()) for f, p in zip(families, params, strict=True)]
-        self._calibration, self._selection = calibration, selection
+        self._calibration, self._matching, self._selection = calibration, matching, selection
         self._known, self._trust = known, trust
 
     def __len__(self) -> int:
@@ -110,7 +114,17 @@ class Predictive:
         return probs
 
     def _numbers(self, family, params: Tensor, own: slice, levels: Tensor) -> Tensor:
-        quantile = self._quantile_function(family, params, own)
+        smooth, steps = (
+            self._quantile_function(family, params, own),
+            self._steps(family, params, own),
+        )
+
+        def quantile(levels):
+            values = smooth(levels)
+            for i, of_feature in steps.items():
+                values[..., i] = of_feature(levels[..., i])
+            return values
+
         values = quantile(levels)
         if self._known is not None:
             known = self._known[:, own].to(values)
@@ -120,6 +134,24 @@ class Predictive:
             high = quantile(levels / (1 - self._trust))
             values = torch.where(known.isnan(), values, known.clamp(low, high))
         return values
+
+    def _steps(self, family, params: Tensor, own: slice) -> dict:
+        """Quantile functions of the family's features that are matched, by their number in it."""
+        applies = self._matching is not None and self._matching.applies[own]
+        if applies is False or not applies.any():
+            return {}
+        means, steps = family.mean(params).mean(0), {}
+        for i in applies.nonzero().flatten().tolist():
+            feature = own.start + i
+            donors = self._matching.donors(means[:, i], feature)
+            masses = torch.ones_like(donors)
+            if self._tilts(slice(feature, feature + 1)):
+                one = slice(feature, feature + 1)
+                log_odds = self._selection.log_odds(donors.unsqueeze(-1), one)[..., 0]
+                masses = (log_odds - log_odds.amax(-1, keepdim=True)).exp()
+            ends = masses.cumsum(-1)
+            steps[i] = _step_function(donors, ends / ends[:, -1:])
+        return steps
 
     def _tilts(self, own: slice) -> bool:
         return self._selection is not None and bool(self._selection.applies[own].any())
@@ -167,6 +199,17 @@ class Predictive:
             return family.quantile(chosen, within.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
 
         return quantile
+
+
+def _step_function(values: Tensor, ends: Tensor):
+    """Levels (..., B) -> the values, of (B, n) increasing ones, whose mass, up to `ends`, reaches them."""
+
+    def quantile(levels):
+        wanted = levels.reshape(-1, len(values)).T.contiguous()
+        places = torch.searchsorted(ends, wanted).clamp(max=values.shape[1] - 1)
+        return values.gather(1, places).T.reshape(levels.shape)
+
+    return quantile
 
 
 def _last(levels: Tensor, shape) -> Tensor:

@@ -48,9 +48,17 @@ ALLOWED = {
     "selection": ({"piecewise"}, {"torch"}),
     "mixtures": ({"likelihoods", "selection"}, {"torch", "numpy"}),
     "calibration": ({"piecewise"}, {"torch", "numpy", "scipy"}),
-    "inference": ({"models", "selection", "mixtures", "calibration", "threads"}, {"torch"}),
-    "predictive": ({"likelihoods", "selection", "calibration"}, {"torch"}),
-    "draws": ({"models", "selection", "calibration", "inference", "predictive"}, {"torch"}),
+    "matching": (set(), {"torch"}),
+    "inference": ({"models", "selection", "mixtures", "threads"}, {"torch"}),
+    "predictive": ({"likelihoods", "selection", "calibration", "matching"}, {"torch"}),
+    "recalibration": (
+        {"models", "inference", "evaluation", "calibration", "matching", "predictive"},
+        {"torch", "numpy"},
+    ),
+    "draws": (
+        {"models", "selection", "calibration", "matching", "inference", "predictive"},
+        {"torch"},
+    ),
     "held_out": ({"models", "inference"}, {"torch"}),
     "missingness": ({"features", "models", "selection", "inference"}, NUMBERS | {"torch"}),
     "repeats": (set(), {"torch", "numpy"}),
@@ -75,13 +83,14 @@ ALLOWED = {
         NUMBERS | {"torch"},
     ),
     "forecaster": (
-        {"calibration", "completer", "draws", "evaluation", "inference", "predictive", "rows"},
+        {"calibration", "completer", "draws", "evaluation", "inference", "matching", "predictive"}
+        | {"rows"},
         NUMBERS | {"torch"},
     ),
     "engine": (
         {"encoding", "evaluation", "models", "moo", "held_out", "missingness", "repeats", "rows"}
         | {"checkpoint", "run", "training", "online", "recipe", "forecaster"}
-        | {"calibration", "inference"},
+        | {"recalibration"},
         NUMBERS | {"torch"},
     ),
     "columns": ({"table", "features"}, {"pandas", "sklearn"}),
@@ -101,6 +110,7 @@ ALLOWED = {
         | {
             "codecs",
             "calibration",
+            "matching",
             "encoding",
             "selection",
             "repeats",

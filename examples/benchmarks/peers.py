@@ -172,15 +172,7 @@ IMPUTERS = {
 
 def impute_table(table, impute):
     """Impute a matrix of numbers and level codes, and put the results back into the table."""
-    schema = infer_schema(table)
-    encoded = np.empty(table.shape)
-    for i, feature in enumerate(schema):
-        column = table[feature.name]
-        if feature.type.finite:
-            codes = pd.Categorical(column.astype(object), categories=feature.levels).codes
-            encoded[:, i] = np.where(codes < 0, np.nan, codes)
-        else:
-            encoded[:, i] = tables.numbers(column, tables.missing_cells(column))
+    encoded, schema = encode(table)
     imputed = impute(encoded, schema)
     result = table.copy()
     for i, feature in enumerate(schema):
@@ -195,6 +187,22 @@ def impute_table(table, impute):
         if missing.any():
             result.isetitem(i, tables.fill(column, missing, values))
     return result
+
+
+def encode(table):
+    """The matrix of numbers and level codes, NaN where a cell is missing, and its schema."""
+    schema = infer_schema(table)
+    encoded = np.empty(table.shape)
+    for i, feature in enumerate(schema):
+        encoded[:, i] = encode_column(table[feature.name], feature)
+    return encoded, schema
+
+
+def encode_column(column, feature):
+    if feature.type.finite:
+        codes = pd.Categorical(column.astype(object), categories=feature.levels).codes
+        return np.where(codes < 0, np.nan, codes)
+    return tables.numbers(column, tables.missing_cells(column))
 
 
 def has_labels(schema, i) -> bool:

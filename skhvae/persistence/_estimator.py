@@ -58,8 +58,8 @@ def _imputer(**attributes) -> HeterogeneousVAEImputer:
 _ENGINE = plain(
     "engine",
     Engine,
-    """encoder device recipe model impartiality run held_out_errors selection calibration missingness repeats
-    online _latent_dim _by_median""",
+    """encoder device recipe model impartiality run held_out_errors selection calibration matching missingness
+    repeats online _latent_dim _by_median""",
     "_points",
 )
 

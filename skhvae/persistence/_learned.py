@@ -11,6 +11,7 @@ from skhvae.codecs import LevelCodec, NumericCodec
 from skhvae.encoding import FeatureGroup, TableEncoder
 from skhvae.features import FEATURE_TYPES, Feature, FeatureType, Schema
 from skhvae.likelihoods import LIKELIHOODS, Likelihood
+from skhvae.matching import Matching
 from skhvae.models import MODELS
 from skhvae.moo import STRATEGIES, Chain, Conflict, ConvergenceRatios, Impartiality, Place
 from skhvae.objectives import OBJECTIVES
@@ -98,6 +99,7 @@ _TRAINING = [
     plain("place", Place, "strategy conflict _others", "generator"),
     plain("impartiality", Impartiality, "_fresh _places _generator"),
     plain("calibration", Calibration, "_scores _maps _temperatures _coverages _nominal"),
+    plain("matching", Matching, "applies _means _values"),
     plain("selection", SelectionModel, "applies _knots _log_odds"),
     plain(
         "online", OnlineTraining, "weights moments values observed draws n_steps n_rows asked_at"
