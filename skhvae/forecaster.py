@@ -22,10 +22,6 @@ __all__ = ["Forecaster"]
 
 _BLOCK = 4_096  # rows at once, of each of which hundreds of numbers are predicted
 _N_ORDERS = 4  # in which a row's density is written by the chain rule
-_SWEEPS, _SWEPT = (
-    30,
-    0.25,
-)  # how often synthetic rows are drawn anew, and what share of their cells each time
 # Normal scores by which moments are integrated, and their weights.
 _SCORES = np.linspace(-6, 6, 49)
 _MOMENTS = torch.special.ndtr(torch.from_numpy(_SCORES))

@@ -3,7 +3,7 @@ with what repetitions of a row know."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ _CUTS = torch.special.ndtr(_SCORES)
 _CUTS[0], _CUTS[-1] = 0.0, 1.0
 _MIDDLES = torch.special.ndtr((_SCORES[1:] + _SCORES[:-1]) / 2)
 _SMALLEST_LEVEL = 1e-12
+_HALVINGS = 45  # of the range in which a quantile of a mixture must be
+
+Quantile = Callable[[Tensor], Tensor]  # levels (..., B, n_features) -> values of the same shape
 
 
 class Predictive:
@@ -90,8 +93,7 @@ class Predictive:
         -------
         float64 Tensor of the shape of `levels`
         """
-        levels = levels.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL)
-        found = []
+        levels, found = _inside(levels), []
         for family, params, own in self._each():
             if family.finite:
                 values = first_level_reaching(self._probs(family, params, own), levels[..., own])
@@ -109,31 +111,61 @@ class Predictive:
         if self._known is not None:
             known = self._known[:, own].unsqueeze(-1)
             codes = torch.arange(probs.shape[-1], device=probs.device)
-            mixed = (1 - self._trust) * probs + self._trust * (codes == known)
+            mixed = (1 - self._trust) * probs + self._trust * (codes == known).to(probs)
             probs = torch.where(known.isnan(), probs, mixed)
         return probs
 
     def _numbers(self, family, params: Tensor, own: slice, levels: Tensor) -> Tensor:
-        smooth, steps = (
-            self._quantile_function(family, params, own),
-            self._steps(family, params, own),
-        )
-
-        def quantile(levels):
-            values = smooth(levels)
-            for i, of_feature in steps.items():
-                values[..., i] = of_feature(levels[..., i])
-            return values
-
+        quantile = self._calibrated(_mixture(family, params), own)
+        if self._tilts(own):
+            quantile = self._tilted(quantile, own, levels.shape[-2:], levels.device)
+        quantile = self._matched(quantile, family, params, own)
         values = quantile(levels)
         if self._known is not None:
             known = self._known[:, own].to(values)
             # Of a mixture with a mass at one value: that value, unless the quantile is beyond it even
             # if all of the mass were on the other side.
-            low = quantile((levels - self._trust) / (1 - self._trust))
-            high = quantile(levels / (1 - self._trust))
+            low = quantile(_inside((levels - self._trust) / (1 - self._trust)))
+            high = quantile(_inside(levels / (1 - self._trust)))
             values = torch.where(known.isnan(), values, known.clamp(low, high))
         return values
+
+    def _calibrated(self, quantile: Quantile, own: slice) -> Quantile:
+        if self._calibration is None:
+            return quantile
+        return lambda levels: quantile(self._calibration.levels(levels, own))
+
+    def _tilted(self, quantile: Quantile, own: slice, shape, device) -> Quantile:
+        """Of missing cells, by the masses between many quantiles of observed ones, each times its odds."""
+        cuts, middles = _CUTS.to(device), _MIDDLES.to(device)
+        nodes = quantile(middles[:, None, None].expand(-1, *shape))
+        log_odds = self._selection.log_odds(nodes, own)
+        masses = cuts.diff()[:, None, None] * (log_odds - log_odds.amax(0)).exp()
+        ends = masses.cumsum(0)
+        masses, ends = (x.flatten(1).T.contiguous() for x in (masses / ends[-1], ends / ends[-1]))
+
+        def tilted(levels):
+            wanted = levels.reshape(-1, len(ends)).T.contiguous()
+            place = torch.searchsorted(ends, wanted).clamp(max=len(middles) - 1)
+            end, mass = ends.gather(1, place), masses.gather(1, place)
+            share = ((wanted - end + mass) / mass.clamp(min=1e-300)).clamp(0, 1)
+            within = cuts[place].lerp(cuts[place + 1], share)
+            return quantile(_inside(within.T.reshape(levels.shape)))
+
+        return tilted
+
+    def _matched(self, quantile: Quantile, family, params: Tensor, own: slice) -> Quantile:
+        steps = self._steps(family, params, own)
+        if not steps:
+            return quantile
+
+        def matched(levels):
+            values = quantile(levels)
+            for i, of_feature in steps.items():
+                values[..., i] = of_feature(levels[..., i])
+            return values
+
+        return matched
 
     def _steps(self, family, params: Tensor, own: slice) -> dict:
         """Quantile functions of the family's features that are matched, by their number in it."""
@@ -156,49 +188,33 @@ class Predictive:
     def _tilts(self, own: slice) -> bool:
         return self._selection is not None and bool(self._selection.applies[own].any())
 
-    def _quantile_function(self, family, params: Tensor, own: slice):
-        calibration, tilts = self._calibration, self._tilts(own)
-        if len(params) == 1 and not tilts:
 
-            def quantile(levels):
-                levels = levels.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL)
-                if calibration is not None:
-                    levels = calibration.levels(levels, own)
-                return family.quantile(params[0], levels)
+def _inside(levels: Tensor) -> Tensor:
+    return levels.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL)
 
-            return quantile
 
-        n_parts = len(params)
-        cuts, middles = _CUTS.to(params.device), _MIDDLES.to(params.device)
-        nodes = torch.stack([family.quantile(params, middle) for middle in middles]).flatten(0, 1)
-        nodes, order = nodes.sort(dim=0)
-        widths = cuts.diff().repeat_interleave(n_parts) / n_parts
-        masses = widths[order]
-        if calibration is not None:
-            ends = calibration.nominal_levels(masses.cumsum(0), own)
-            masses = ends.diff(dim=0, prepend=torch.zeros_like(ends[:1])).clamp(min=0)
-        if tilts:
-            log_odds = self._selection.log_odds(nodes, own)
-            masses = masses * (log_odds - log_odds.amax(0)).exp()
-        ends = masses.cumsum(0)
-        masses, ends = masses / ends[-1], ends / ends[-1]
+def _mixture(family: Likelihood, params: Tensor) -> Quantile:
+    """Of a mixture of equal parts: the value between the parts' own quantiles at which their cumulative
+    probabilities have the right mean, by bisection."""
+    if len(params) == 1:
+        return lambda levels: family.quantile(params[0], levels)
 
-        def quantile(levels):
-            levels = levels.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL)
-            place = torch.searchsorted(
-                ends.movedim(0, -1).contiguous(), _last(levels, ends.shape[1:])
-            )
-            place = _first(place.clamp(max=len(ends) - 1), levels.shape)
-            flat = place.view(-1, *ends.shape[1:])
-            end, mass, node = (x.gather(0, flat).view_as(levels) for x in (ends, masses, order))
-            share = ((levels - end + mass) / mass.clamp(min=1e-300)).clamp(0, 1)
-            part, cell = node % n_parts, node // n_parts
-            within = cuts[cell] + share * (cuts[cell + 1] - cuts[cell])
-            index = part.view(-1, *ends.shape[1:], 1).expand(-1, -1, -1, params.shape[-1])
-            chosen = params.gather(0, index).view(*levels.shape, -1)
-            return family.quantile(chosen, within.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
+    def quantile(levels):
+        of_parts = torch.stack([family.quantile(part, levels) for part in params])
 
-        return quantile
+        def reached(values):
+            return sum(family.cdf(part, values) for part in params) / len(params) >= levels
+
+        low, high = of_parts.amin(0), of_parts.amax(0)
+        lowest, at_lowest = low, reached(low)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            enough = reached(middle)
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        found = torch.where(at_lowest, lowest, high)
+        return found.round() if family.support.is_discrete else found
+
+    return quantile
 
 
 def _step_function(values: Tensor, ends: Tensor):
@@ -210,12 +226,3 @@ def _step_function(values: Tensor, ends: Tensor):
         return values.gather(1, places).T.reshape(levels.shape)
 
     return quantile
-
-
-def _last(levels: Tensor, shape) -> Tensor:
-    """(..., B, n) -> (B, n, number of levels)"""
-    return levels.reshape(-1, *shape).movedim(0, -1).contiguous()
-
-
-def _first(places: Tensor, shape) -> Tensor:
-    return places.movedim(-1, 0).reshape(shape)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
-from skhvae.rows import by_content, drawn
+from skhvae.rows import RowStreams, by_content, drawn, hashes
 
 
 def seeded(seed=0):
@@ -96,3 +97,34 @@ def test_rows_are_drawn_in_random_order():
     neighbours = (rows[1:] == rows[:-1]).double().mean()
     expected = (weights / weights.sum()).square().sum()
     assert neighbours.item() == pytest.approx(expected.item(), abs=0.06)
+
+
+def test_hashes_tell_rows_apart_by_what_is_observed(encoded):
+    values, observed = encoded
+    keys = hashes(values, observed)
+    contents = torch.where(observed, values, -1.0).numpy()
+    _, rows = np.unique(contents, axis=0, return_inverse=True)
+    assert len(np.unique(keys)) == rows.max() + 1
+    assert len(np.unique(np.column_stack([rows.ravel(), keys]), axis=0)) == rows.max() + 1
+
+
+def test_a_stream_belongs_to_what_a_row_holds(encoded):
+    values, observed = encoded
+    numbers = RowStreams(values, observed, seed=3).uniform(2, 5)
+    _, first = np.unique(hashes(values, observed), return_index=True)
+    alone = RowStreams(values[first], observed[first], seed=3).uniform(2, 5)
+    np.testing.assert_array_equal(alone, numbers[first])
+    assert len(np.unique(numbers)) == numbers.size  # rows that hold the same are told apart
+
+
+def test_streams_are_uniform_and_unrelated():
+    n = 20_000
+    values = torch.arange(float(n)).unsqueeze(1)
+    streams = RowStreams(values, torch.ones(n, 1, dtype=torch.bool), seed=0)
+    other = RowStreams(values, torch.ones(n, 1, dtype=torch.bool), seed=1)
+    numbers = np.column_stack([streams.uniform(0, 3), streams.uniform(1, 3), other.uniform(0, 3)])
+    assert 0 < numbers.min() < numbers.max() < 1
+    assert all(kstest(column, "uniform").pvalue > 1e-4 for column in numbers.T)
+    between = np.corrcoef(numbers.T) - np.eye(9)
+    assert np.abs(between).max() < 5 / np.sqrt(n)
+    assert abs(np.corrcoef(numbers[1:, 0], numbers[:-1, 0])[0, 1]) < 5 / np.sqrt(n)
