@@ -20,6 +20,7 @@ __all__ = ["LevelCodec", "NumericCodec"]
 # nearest that is not, for the model alone: one absurd value must not leave all others alike.
 _FENCE = 100.0
 _HUGE = 1e150  # its square is finite
+_SINGLE = 4 * np.finfo(np.float32).eps
 
 _NUMBERS = {"integer", "float", "boolean"}
 _REMEDIES = {
@@ -122,9 +123,18 @@ class NumericCodec:
         """The column with estimates, in model units, in the chosen cells; as `possible` values, where means need
         not be."""
         feature = self.feature
-        values = self.to_data(estimates, feature.granularity if possible else None)
         bounds = feature.low, feature.high
+        values = self.to_data(estimates, feature.granularity if possible else None)
+        if possible and not feature.granularity:
+            values = self._as_written(values).clip(*bounds)
         return tables.fill(column, cells, values, bounds, feature.example)
+
+    def _as_written(self, values: np.ndarray) -> np.ndarray:
+        """Data units less the digits that float32, in which the model computes, does not hold: a value of 0.28
+        that is found again is 0.28."""
+        largest = max(abs(self.feature.low), abs(self.feature.high), self.scale)
+        resolution = _SINGLE * min(largest, _HUGE)
+        return np.round(values, int(np.floor(-np.log10(max(resolution, 1e-300)))))
 
     def describe(self, numbers: np.ndarray, quantiles, index: pd.Index) -> pd.DataFrame:
         """Mean, deviation and quantiles (n_cells, 2 + n_quantiles) in data units; those of dates are dates, and

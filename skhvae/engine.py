@@ -130,7 +130,7 @@ class Engine(Forecaster):
             truth, hidden = table.iloc[rows], self.encoder.in_table_order(cells)
             own = None if weights is None else weights[rows]
             self.held_out_errors = self._errors_of(estimates, truth, truth, hidden, own)
-            self._calibrate(values[first], shown[..., first, :], held[..., first, :], seed)
+            before = copy.deepcopy(self.model)  # it has not learned the held-out cells
             if not (self.run.interrupted or self.run.stopped):
                 finish(
                     self.model,
@@ -139,11 +139,16 @@ class Engine(Forecaster):
                     checkpoint=stages["last-stretch"],
                     **loop,
                 )
-            self.repeats = None
+            self.repeats = known = None
             if recipe.use_repeated_rows:
                 self.repeats = repetitions_that_pay(
                     values, observed, cells, estimates, self._finite(), host
                 )
+            if self.repeats is not None:
+                seen = values[first], observed[first] & ~cells
+                known = self.repeats.look_up(*seen, np.arange(len(cells)))
+            of_rows = values[first], shown[..., first, :], held[..., first, :]
+            self._calibrate(before, *of_rows, seed, known)
         self.impartiality.lend(None)  # generators stay where they were made
         self._explain(values, observed, host)
         self.online = None
@@ -181,7 +186,7 @@ class Engine(Forecaster):
             )
             of_members = (*lead(recipe.n_members), *hidden.shape)
             shown, hidden = (x.expand(of_members) for x in (observed & ~hidden, hidden))
-            self._calibrate(values, shown, hidden, seed)
+            self._calibrate(self.model, values, shown, hidden, seed)
         self.online = self.online or OnlineTraining()
         self.impartiality.lend(generator)
         record = self.online.learn(
@@ -203,11 +208,11 @@ class Engine(Forecaster):
             self._explain(*rows, host)
         return self
 
-    def _calibrate(self, values, shown, held, seed: int) -> None:
+    def _calibrate(self, model: VAE, values, shown, held, seed: int, known=None) -> None:
         """Learn from held-out cells what predicted distributions turn out to be."""
         half_steps = self.encoder.ranges()[2] / 2
         learned = recalibrate(
-            self.model, values, shown, held, self._points, half_steps, np.random.default_rng(seed)
+            model, values, shown, held, self._points, half_steps, np.random.default_rng(seed), known
         )
         self.calibration, self.matching = (x.to(self.device) for x in learned)
 

@@ -30,6 +30,7 @@ def recalibrate(
     points: Tensor,
     half_steps: Tensor,
     generator: np.random.Generator,
+    known: Tensor | None = None,
 ) -> tuple[Calibration, Matching]:
     """What held-out cells say of the model's predictions, each by the first member that did not learn it.
 
@@ -42,6 +43,8 @@ def recalibrate(
     half_steps : Tensor of shape (n_features,)
         Half of what the values of a feature differ by at least, 0 if they are continuous: less is rounded away.
     generator : numpy Generator
+    known : Tensor of shape (n_rows, n_features) or None
+        What repetitions of the rows know of the held-out cells, NaN where nothing: there the model is not asked.
 
     Returns
     -------
@@ -51,8 +54,14 @@ def recalibrate(
     """
     cells = model, values, visible, held, points, half_steps
     found = _held_out(*cells)
+    repeated = torch.zeros(values.shape, dtype=torch.bool) if known is None else ~known.isnan()
+    for part in (found.below, found.reached, found.log_probs):
+        part[repeated.numpy()] = np.nan
     calibration = Calibration(found.below, found.reached, found.log_probs, generator)
     found = _held_out(*cells, calibration)
+    if known is not None:
+        right = ((known == values) & ~torch.from_numpy(np.isnan(found.below))).numpy()
+        found.below[right], found.reached[right] = 0.0, 1.0
     known = [torch.from_numpy(~np.isnan(column)) for column in found.means.T]
     means = [torch.from_numpy(m[k]) for m, k in zip(found.means.T, known, strict=True)]
     matching = Matching(means, [v[k].double() for v, k in zip(values.T, known, strict=True)])
