@@ -21,7 +21,9 @@ from skhvae.rows import RowStreams
 __all__ = ["Forecaster"]
 
 _BLOCK = 4_096  # rows at once, of each of which hundreds of numbers are predicted
-_N_ORDERS = 4  # in which a row's density is written by the chain rule
+_N_ORDERS = (
+    4  # of features, the same for all rows, in which densities are written by the chain rule
+)
 # Normal scores by which moments are integrated, and their weights.
 _SCORES = np.linspace(-6, 6, 49)
 _MOMENTS = torch.special.ndtr(torch.from_numpy(_SCORES))
@@ -271,10 +273,9 @@ class Forecaster(Completer):
         if self.model is None:
             return np.zeros(len(table))
         values, observed = self.encoder.encode(table)
-        streams, n_features = RowStreams(values, observed, 0), values.shape[1]
-        orders = [torch.from_numpy(streams.uniform(i, n_features)) for i in range(_N_ORDERS)]
+        orders = torch.rand(_N_ORDERS, values.shape[1], generator=torch.Generator().manual_seed(0))
         densities = [
-            log_density(self.model, values, turns(observed, order), self._points)
+            log_density(self.model, values, turns(observed, order.expand_as(values)), self._points)
             for order in orders
         ]
         return (torch.stack(densities).logsumexp(0) - np.log(_N_ORDERS)).numpy()

@@ -62,7 +62,7 @@ def recalibrate(
     if known is not None:
         right = ((known == values) & ~torch.from_numpy(np.isnan(found.below))).numpy()
         found.below[right], found.reached[right] = 0.0, 1.0
-    known = [torch.from_numpy(~np.isnan(column)) for column in found.means.T]
+    known = [~np.isnan(column) for column in found.means.T]
     means = [torch.from_numpy(m[k]) for m, k in zip(found.means.T, known, strict=True)]
     matching = Matching(means, [v[k].double() for v, k in zip(values.T, known, strict=True)])
     below, reached = (list(x.T) for x in (found.below, found.reached))

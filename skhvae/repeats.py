@@ -57,7 +57,7 @@ def repetitions_that_pay(
     typical = torch.where(held, cost(estimates), 0).sum(0) / held.sum(0)
     cells = held & ~found.isnan()
     gains = ((cost(estimates) - cost(found)) / typical)[cells]
-    if len(gains) < _FEWEST_CELLS or gains.mean() <= 0:
+    if len(gains) < _FEWEST_CELLS or not gains.mean() > 0:  # of NaN neither is true
         return None
     right = (found == values[:n_held])[cells].sum().item()
     rows.trust = (right + 1) / (len(gains) + 2)  # Laplace's rule

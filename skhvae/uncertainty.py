@@ -180,8 +180,8 @@ class UncertaintyMixin:
         -------
         float64 ndarray of shape (n_rows,)
             Nats, of numbers in the model's units (about standard deviations). By the chain rule,
-            :math:`\\log p(x_o) = \\sum_i \\log p(x_i \\mid x_{<i})`, averaged in probability over four random
-            orders of the cells.
+            :math:`\\log p(x_o) = \\sum_i \\log p(x_i \\mid x_{<i})`, averaged in probability over four
+            orders of the columns, the same for all rows.
         """
         check_is_fitted(self)
         return self._engine.log_densities(self._own_and_table(X)[1])
