@@ -21,15 +21,13 @@ from skhvae.rows import RowStreams
 __all__ = ["Forecaster"]
 
 _BLOCK = 4_096  # rows at once, of each of which hundreds of numbers are predicted
-_N_ORDERS = (
-    4  # of features, the same for all rows, in which densities are written by the chain rule
-)
+_DRAWN = 65_536  # rows drawn at once, for each of which there are random numbers
+# Of features, the same for all rows, in which densities are written by the chain rule.
+_N_ORDERS = 4
 # Normal scores by which moments are integrated, and their weights.
 _SCORES = np.linspace(-6, 6, 49)
 _MOMENTS = torch.special.ndtr(torch.from_numpy(_SCORES))
-_WEIGHTS = torch.from_numpy(np.exp(-0.5 * _SCORES**2) / np.exp(-0.5 * _SCORES**2).sum())
-
-
+_WEIGHTS = np.exp(-0.5 * _SCORES**2) / np.exp(-0.5 * _SCORES**2).sum()
 # Levels whose quantiles stand for a distribution, and what is said of it.
 _SCORED_LEVELS = (np.arange(99) + 0.5) / 99
 _PROPER_SCORES = ["crps", "log_score", "brier", "coverage", "width"]
@@ -93,35 +91,34 @@ class Forecaster(Completer):
         streams = RowStreams(some, visible, seed)
         known, trust = self._known(some, visible)
         for draw in range(n_draws):
-            drawn = self._draw(
-                some,
-                visible,
-                ~visible,
-                streams,
-                draw,
-                calibration=self.calibration if calibrate else None,
-                matching=self.matching if calibrate else None,
-                selection=self.selection,
-                known=known,
-                trust=trust,
-            )
             estimates = values.clone()
-            estimates[incomplete] = drawn
+            for rows in _slices(len(some), _DRAWN):
+                estimates[incomplete[rows]] = self._draw(
+                    some[rows],
+                    visible[rows],
+                    streams.uniform(draw, 2 * some.shape[1], rows),
+                    draw,
+                    calibrate,
+                    selection=self.selection,
+                    known=None if known is None else known[rows],
+                    trust=trust,
+                )
             yield self.encoder.decode(estimates.numpy(), table, missing, keep_empty, possible=True)
 
-    def _draw(self, values, visible, wanted, streams: RowStreams, draw: int, **options):
-        n_features = values.shape[1]
-        numbers = torch.from_numpy(streams.uniform(draw, 2 * n_features))
-        order, levels = numbers.split(n_features, dim=1)
+    def _draw(self, values, visible, numbers: np.ndarray, draw: int, calibrate: bool, **options):
+        """The rows with all that is not visible drawn, by uniform numbers (n_rows, 2 * n_features)."""
+        order, levels = torch.from_numpy(numbers).chunk(2, dim=1)
         return draw_cells(
             self.model,
             values,
             visible,
-            turns(wanted, order),
+            turns(~visible, order),
             levels,
             points=self._points,
             member=draw % self.model.n_members,
             grid=self._grid(),
+            calibration=self.calibration if calibrate else None,
+            matching=self.matching if calibrate else None,
             **options,
         )
 
@@ -161,7 +158,7 @@ class Forecaster(Completer):
     def _blocks(self, rows: np.ndarray):
         """Places of the rows, block by block; none if there is no model."""
         places = rows.nonzero()[0] if self.model is not None else np.zeros(0, dtype=np.int64)
-        return [places[start : start + _BLOCK] for start in range(0, len(places), _BLOCK)]
+        return [places[some] for some in _slices(len(places), _BLOCK)]
 
     def intervals(
         self, table: pd.DataFrame, keep_empty: bool, coverage: float, calibrate: bool
@@ -213,8 +210,8 @@ class Forecaster(Completer):
                 if numbers is None:
                     at = predicted.at[:, position]
                     moments, wanted = np.split(at, [len(_MOMENTS)], axis=1)
-                    centre = moments @ _WEIGHTS.numpy()
-                    spread = ((moments - centre[:, None]) ** 2 @ _WEIGHTS.numpy()) ** 0.5
+                    centre = moments @ _WEIGHTS
+                    spread = ((moments - centre[:, None]) ** 2 @ _WEIGHTS) ** 0.5
                     mean = means[block, position].numpy()
                     numbers = np.column_stack([mean, spread, wanted])
                 parts[position].append(numbers[cells])
@@ -288,16 +285,15 @@ class Forecaster(Completer):
         cells[:, [not feature.is_empty for feature in self.encoder.schema]] = True
         if self.model is not None:
             nothing = torch.zeros(values.shape, dtype=torch.bool)
-            values = self._draw(
-                values,
-                nothing,
-                ~nothing,
-                RowStreams(values, nothing, seed),
-                0,
-                calibration=self.calibration,
-                matching=self.matching,
-            )
+            streams = RowStreams(values, nothing, seed)
+            for rows in _slices(n_rows, _DRAWN):
+                numbers = streams.uniform(0, 2 * values.shape[1], rows)
+                values[rows] = self._draw(values[rows], nothing[rows], numbers, 0, calibrate=True)
         return self.encoder.decode(values.numpy(), table, cells, keep_empty=True, possible=True)
+
+
+def _slices(n_rows: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, n_rows, size)]
 
 
 def _scores_of(metric: str, truth, at, probs, scale: float) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from skhvae.progress import ProgressLine
 from skhvae.recipe import recipe_of
 from skhvae.schema import Schema, infer_schema
 from skhvae.table import as_table, in_form_of, is_table, missing_cells
-from skhvae.uncertainty import UncertaintyMixin
+from skhvae.uncertainty import UncertaintyMixin, check_coverage
 from skhvae.weights import check_weights, repetitions
 
 __all__ = ["HeterogeneousVAEImputer"]
@@ -605,6 +605,7 @@ class HeterogeneousVAEImputer(
             levels. NaN where a feature has no such score.
         """
         check_is_fitted(self)
+        check_coverage(coverage)
         table = self._own_and_table(X)[1]
         complete = None
         if is_table(y) or np.ndim(y) == 2:
@@ -616,6 +617,8 @@ class HeterogeneousVAEImputer(
         errors = self._engine.errors(table, complete, sample_weight)
         if not proper_scores:
             return errors
+        if sample_weight is not None:
+            sample_weight = check_weights(sample_weight, len(table))
         scores = self._engine.proper_scores(table, complete, coverage, sample_weight)
         return errors.join(scores.set_axis(errors.index))
 

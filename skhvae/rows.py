@@ -53,10 +53,10 @@ class RowStreams:
         seeds = np.full(1, seed, dtype=np.uint64)
         self._keys = hash_array(hash_array(keys + seeds) + _ODD * same)
 
-    def uniform(self, draw: int, n_numbers: int) -> NDArray:
-        """Numbers in (0, 1) for a draw, float64 (n_rows, n_numbers)."""
+    def uniform(self, draw: int, n_numbers: int, rows: slice = slice(None)) -> NDArray:
+        """Numbers in (0, 1) for a draw, float64 (n_rows, n_numbers), of some of the rows."""
         draws = np.full(1, draw + 1, dtype=np.uint64)  # arrays wrap around without a word
-        starts = hash_array(self._keys + _ODD * draws)[:, np.newaxis]
+        starts = hash_array(self._keys[rows] + _ODD * draws)[:, np.newaxis]
         steps = _ODD * np.arange(1, n_numbers + 1, dtype=np.uint64)
         bits = hash_array((starts + steps).ravel()).reshape(-1, n_numbers) >> np.uint64(12)
         return (bits + 0.5) / 2.0**52

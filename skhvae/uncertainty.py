@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhvae.chunks import one_table
 from skhvae.columns import check_columns
 
-__all__ = ["UncertaintyMixin"]
+__all__ = ["UncertaintyMixin", "check_coverage"]
 
 
 class UncertaintyMixin:
@@ -162,8 +162,7 @@ class UncertaintyMixin:
         True
         """
         check_is_fitted(self)
-        if not (isinstance(coverage, Real) and 0 < coverage < 1):
-            raise ValueError(f"coverage must be a number between 0 and 1, found {coverage!r}.")
+        check_coverage(coverage)
         own, table = self._own_and_table(X)
         ends = self._engine.intervals(table, self.keep_empty_features, coverage, calibrate)
         missing = self._engine.encoder.missing(table)
@@ -211,6 +210,12 @@ class UncertaintyMixin:
     def _seed(self, random_state) -> int:
         given = self.random_state if random_state is None else random_state
         return int(check_random_state(given).randint(2**31 - 1))
+
+
+def check_coverage(coverage) -> None:
+    """Raise a ValueError unless it is a share of cells that intervals can cover."""
+    if not (isinstance(coverage, Real) and 0 < coverage < 1):
+        raise ValueError(f"coverage must be a number between 0 and 1, found {coverage!r}.")
 
 
 def _check_positive(name: str, value) -> None:

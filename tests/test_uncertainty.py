@@ -9,6 +9,7 @@ import pytest
 from light import light
 from pandas.testing import assert_frame_equal
 
+from skhvae import forecaster
 from skhvae.datasets import make_heterogeneous
 from skhvae.evaluation import crps_of_quantiles, hide_cells, log_score
 
@@ -80,6 +81,15 @@ def test_draws_of_a_row_do_not_depend_on_others(case, draws):
     found = imputer.sample_imputations(some, n_imputations=2, random_state=0)
     for one, other in zip(found, draws, strict=False):
         assert_frame_equal(one, other.loc[some.index])
+
+
+def test_draws_do_not_depend_on_how_many_rows_are_drawn_at_once(case, draws, monkeypatch):
+    _, table, _, imputer = case
+    monkeypatch.setattr(forecaster, "_DRAWN", 64)
+    assert_frame_equal(imputer.sample_imputations(table, 1, random_state=0)[0], draws[0])
+    synthetic = imputer.sample(100, random_state=0)
+    monkeypatch.undo()
+    assert_frame_equal(imputer.sample(100, random_state=0), synthetic)
 
 
 def test_rows_that_hold_the_same_are_drawn_apart(case):
@@ -328,6 +338,7 @@ def test_a_table_without_gaps(case):
         (lambda imputer, table: imputer.sample_imputations(table, 2.0), "positive integer"),
         (lambda imputer, table: imputer.sample(True), "positive integer"),
         (lambda imputer, table: imputer.predict_interval(table, 90), "between 0 and 1, found 90"),
+        (lambda imputer, table: imputer.score_features(table, coverage=0), "between 0 and 1"),
         (lambda imputer, table: imputer.predict_distributions(table, [0.5, 1]), "quantiles must"),
         (lambda imputer, table: imputer.predict_distributions(table, []), "quantiles must"),
         (lambda imputer, table: imputer.sample_imputations(table[["real_1"]], 1), "now missing"),
