@@ -38,9 +38,9 @@ class Calibration:
 
     Parameters
     ----------
-    below, reached : float ndarray of shape (n_cells, n_features)
-        Predicted probability of less than the truth, and of at most the truth; NaN where it is not known.
-    log_probs : float ndarray of shape (n_cells, n_features, n_temperatures)
+    below, reached : sequence of float ndarray of shape (n_cells,)
+        Predicted probability of less than the truth, and of at most the truth, an array a feature.
+    log_probs : sequence of float ndarray of shape (n_cells, n_temperatures)
         Log probability of the true level at each of `TEMPERATURES`; NaN for numeric features.
     generator : numpy Generator
         Spreads masses at a single value over their levels.
@@ -53,23 +53,22 @@ class Calibration:
     >>> from scipy.stats import norm
     >>> from skhvae.calibration import TEMPERATURES, Calibration
     >>> rng = np.random.default_rng(0)
-    >>> reached = norm.cdf(2 * rng.standard_normal((5000, 1)))
-    >>> nothing = np.full((5000, 1, len(TEMPERATURES)), np.nan)
-    >>> calibration = Calibration(reached, reached, nothing, rng)
+    >>> reached = norm.cdf(2 * rng.standard_normal(5000))
+    >>> nothing = np.full((5000, len(TEMPERATURES)), np.nan)
+    >>> calibration = Calibration([reached], [reached], [nothing], rng)
     >>> level = calibration.levels(torch.tensor([[norm.cdf(1.0)]]), slice(0, 1)).item()
     >>> round(norm.ppf(level), 1)
     2.0
     """
 
     def __init__(self, below, reached, log_probs, generator):
-        spread = below + generator.random(below.shape) * (reached - below)
-        scores = special.ndtri(np.clip(spread, _SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
-        numeric = np.isnan(log_probs).all((0, 2))
-        maps = [
-            _score_map(column[~np.isnan(column)]) if is_number else _SCORES
-            for column, is_number in zip(scores.T, numeric, strict=True)
-        ]
-        temperatures = [_temperature(column) for column in log_probs.transpose(1, 0, 2)]
+        maps, temperatures = [], []
+        for low, high, logs in zip(below, reached, log_probs, strict=True):
+            is_number = np.isnan(logs).all()
+            spread = low + generator.random(low.shape) * (high - low)
+            scores = special.ndtri(np.clip(spread, _SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
+            maps.append(_score_map(scores) if is_number else _SCORES)
+            temperatures.append(1.0 if is_number else _temperature(logs))
         self._scores = torch.from_numpy(_SCORES)
         self._maps = torch.from_numpy(np.stack(maps))
         self._temperatures = torch.tensor(temperatures, dtype=torch.float64)
@@ -88,7 +87,7 @@ class Calibration:
         for low, high in zip(below, reached, strict=True):
             # A central interval of coverage c reaches from level (1 - c) / 2 to (1 + c) / 2.
             needed = np.maximum(np.maximum(1 - 2 * high, 2 * low - 1), 0)
-            rows.append(_conformal(needed[~np.isnan(needed)]))
+            rows.append(_conformal(needed))
         self._nominal = torch.from_numpy(np.stack(rows))
 
     def levels(self, levels: Tensor, own: slice) -> Tensor:
@@ -142,10 +141,9 @@ def _score_map(scores: np.ndarray) -> np.ndarray:
 
 
 def _temperature(log_probs: np.ndarray) -> float:
-    """The temperature at which the true levels are likeliest, 1 without cells."""
-    log_probs = log_probs[~np.isnan(log_probs).any(1)]
+    """The temperature at which the true levels are likeliest."""
     prior = -0.5 * (np.log(TEMPERATURES) / _SPREAD_OF_TEMPERATURES) ** 2
-    return float(TEMPERATURES[np.argmax(log_probs.sum(0) + prior)]) if len(log_probs) else 1.0
+    return float(TEMPERATURES[np.argmax(log_probs.sum(0) + prior)])
 
 
 def _conformal(needed: np.ndarray) -> np.ndarray:

@@ -74,7 +74,9 @@ def _dataset(paths: list[str]):
 
 
 def _batches(dataset) -> Iterator:
-    batches = dataset.to_batches(batch_readahead=1, fragment_readahead=1)  # little memory at a time
+    # Little memory at a time: threads decode ahead.
+    frugal = {"batch_readahead": 1, "fragment_readahead": 1, "use_threads": False}
+    batches = dataset.to_batches(**frugal)
     return (batch for batch in batches if batch.num_rows)
 
 

@@ -51,6 +51,14 @@ class Matching:
         """Whether there are enough donors."""
         return len(self._means[feature]) >= _FEWEST_DONORS
 
+    def forget_others(self) -> None:
+        """Keep no donors of features that are not matched."""
+        for of_features in (self._means, self._values):
+            of_features[:] = [
+                donors if applies else donors[:0].clone()
+                for donors, applies in zip(of_features, self.applies.tolist(), strict=True)
+            ]
+
     def donors(self, means: Tensor, feature: int, own: bool = False) -> Tensor:
         """Sorted values of the donors nearest to predictions (n_cells,), (n_cells, n_neighbours).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +18,11 @@ from skhvae.predictive import Predictive
 __all__ = ["recalibrate"]
 
 _LEVELS = (np.arange(19) + 0.5) / 19  # at which distributions are compared
+_BLOCK = 256  # rows at once, of each of which dozens of numbers are asked for every feature
+# Where they stand.
+_BELOW, _REACHED, _MEAN = 0, 1, 2
+_LOG_PROBS = slice(3, 3 + len(TEMPERATURES))
+_QUANTILES = slice(_LOG_PROBS.stop, _LOG_PROBS.stop + len(_LEVELS))
 _BETTER = 0.98  # features are matched whose CRPS becomes less than so much of what it was
 
 
@@ -52,58 +56,48 @@ def recalibrate(
     matching : Matching
         Of the numeric features whose distributions it makes better, by their CRPS.
     """
-    cells = model, values, visible, held, points, half_steps
-    found = _held_out(*cells)
-    repeated = torch.zeros(values.shape, dtype=torch.bool) if known is None else ~known.isnan()
-    for part in (found.below, found.reached, found.log_probs):
-        part[repeated.numpy()] = np.nan
-    calibration = Calibration(found.below, found.reached, found.log_probs, generator)
-    found = _held_out(*cells, calibration)
+    of_members = held.view(-1, *values.shape)
+    cells = [of_members[..., i].any(0) for i in range(values.shape[1])]
+    asked = model, values, visible, held, cells, points, half_steps
+    found = _held_out(*asked)
     if known is not None:
-        right = ((known == values) & ~torch.from_numpy(np.isnan(found.below))).numpy()
-        found.below[right], found.reached[right] = 0.0, 1.0
-    known = [~np.isnan(column) for column in found.means.T]
-    means = [torch.from_numpy(m[k]) for m, k in zip(found.means.T, known, strict=True)]
-    matching = Matching(means, [v[k].double() for v, k in zip(values.T, known, strict=True)])
-    below, reached = (list(x.T) for x in (found.below, found.reached))
-    for i, cell in enumerate(known):
-        if not matching.is_possible(i):
-            continue
-        truth, quantiles = values[cell, i].numpy(), found.quantiles[cell, i]
-        _, of_donors, donors = (x.numpy() for x in matching.of_donors(i))
-        levels = (np.arange(donors.shape[1]) + 0.5) / donors.shape[1]
-        matched = crps_of_quantiles(of_donors, donors, levels).mean()
-        if matched < _BETTER * crps_of_quantiles(truth, quantiles, _LEVELS).mean():
-            matching.applies[i] = True
-            below[i] = (donors < of_donors[:, None]).mean(1)
-            reached[i] = (donors <= of_donors[:, None]).mean(1)
+        repeated = [~known[cell, i].isnan().numpy() for i, cell in enumerate(cells)]
+        found = [f[~own] for f, own in zip(found, repeated, strict=True)]
+    calibration = Calibration(
+        [f[:, _BELOW] for f in found],
+        [f[:, _REACHED] for f in found],
+        [f[:, _LOG_PROBS] for f in found],
+        generator,
+    )
+    found = _held_out(*asked, calibration)
+    truth = [values[cell, i].double() for i, cell in enumerate(cells)]
+    matching = Matching([torch.from_numpy(f[:, _MEAN]) for f in found], truth)
+    below, reached = [], []
+    for i, (cell, of_cells) in enumerate(zip(cells, found, strict=True)):
+        low, high = of_cells[:, _BELOW], of_cells[:, _REACHED]
+        if known is not None:
+            right = (known[cell, i] == values[cell, i]).numpy()
+            low, high = np.where(right, 0.0, low), np.where(right, 1.0, high)
+        if matching.is_possible(i) and not model.heads.is_finite(i):
+            _, of_donors, donors = (x.numpy() for x in matching.of_donors(i))
+            levels = (np.arange(donors.shape[1]) + 0.5) / donors.shape[1]
+            matched = crps_of_quantiles(of_donors, donors, levels).mean()
+            smooth = crps_of_quantiles(truth[i].numpy(), of_cells[:, _QUANTILES], _LEVELS).mean()
+            if matched < _BETTER * smooth:
+                matching.applies[i] = True
+                low = (donors < of_donors[:, np.newaxis]).mean(1)
+                high = (donors <= of_donors[:, np.newaxis]).mean(1)
+        below.append(low)
+        reached.append(high)
     calibration.learn_intervals(below, reached)
+    matching.forget_others()
     return calibration, matching
 
 
-@dataclass
-class _HeldOut:
-    """What is predicted of held-out cells, NaN in others.
-
-    Attributes
-    ----------
-    below, reached : float64 ndarray of shape (n_rows, n_features)
-        Probability of less than the truth, and of at most the truth.
-    means : float64 ndarray of shape (n_rows, n_features)
-        NaN for finite features.
-    quantiles : float64 ndarray of shape (n_rows, n_features, n_levels)
-    log_probs : float64 ndarray of shape (n_rows, n_features, n_temperatures)
-        Of the true levels, at each of `TEMPERATURES`; NaN for numeric features.
-    """
-
-    below: np.ndarray
-    reached: np.ndarray
-    means: np.ndarray
-    quantiles: np.ndarray
-    log_probs: np.ndarray
-
-
-def _held_out(model, values, visible, held, points, half_steps, calibration=None) -> _HeldOut:
+def _held_out(model, values, visible, held, cells, points, half_steps, calibration=None):
+    """What is predicted of every feature's held-out cells, float64 ndarrays (n_cells, ...): the probability of less
+    than the truth, and of at most the truth; the mean, of numbers; the log probabilities of true levels, at each of
+    `TEMPERATURES`; and quantiles. NaN where a feature has no such thing."""
     model = steady(model)
     points = points.to(next(model.parameters()))
     half_steps, families = half_steps.to(points.device), model.heads.families
@@ -125,17 +119,17 @@ def _held_out(model, values, visible, held, points, half_steps, calibration=None
             start = own.stop
         wanted = levels[:, None, None].expand(-1, *values.shape)
         quantiles = Predictive(families, predictions, calibration).at(wanted).movedim(0, -1)
-        found = torch.cat([torch.cat(parts, dim=-2), quantiles], dim=-1)
-        known = held.any(1) if several else held
-        return torch.where(known.unsqueeze(-1), found, torch.nan)
+        return torch.cat([torch.cat(parts, dim=-2), quantiles], dim=-1)
 
     size = min(chunk_size(model, len(points) * model.n_members), len(values))
-    rows_first = (x.movedim(-2, 0) for x in (visible, held))
-    found = by_rows(predicted, model, size, values, *rows_first).numpy()
-    below, reached, means, log_probs, quantiles = np.split(
-        found, np.cumsum([1, 1, 1, len(TEMPERATURES)]), axis=-1
-    )
-    return _HeldOut(below[..., 0], reached[..., 0], means[..., 0], quantiles, log_probs)
+    of_rows = values, visible.movedim(-2, 0), held.movedim(-2, 0)
+    found: list[list[np.ndarray]] = [[] for _ in cells]
+    for start in range(0, len(values), _BLOCK):  # most cells are not held out, and need no memory
+        block = slice(start, start + _BLOCK)
+        numbers = by_rows(predicted, model, size, *(x[block] for x in of_rows)).numpy()
+        for i, (parts, cell) in enumerate(zip(found, cells, strict=True)):
+            parts.append(numbers[cell[block].numpy(), i])
+    return [np.concatenate(parts) for parts in found]
 
 
 def _of_members(predictions: list[Tensor], member: Tensor) -> list[Tensor]:

@@ -10,14 +10,13 @@ from scipy import stats
 from skhvae.calibration import TEMPERATURES, Calibration
 
 ONE = slice(0, 1)
-UNKNOWN = np.full((1, 1, len(TEMPERATURES)), np.nan)
 
 
 def of_levels(levels, below=None, seed=0):
-    levels = np.asarray(levels)[:, None]
-    below = levels if below is None else np.asarray(below)[:, None]
-    unknown = np.broadcast_to(UNKNOWN, (len(levels), 1, len(TEMPERATURES)))
-    return Calibration(below, levels, unknown, np.random.default_rng(seed))
+    levels = np.asarray(levels, dtype=float)
+    below = levels if below is None else np.asarray(below)
+    unknown = np.full((len(levels), len(TEMPERATURES)), np.nan)
+    return Calibration([below], [levels], [unknown], np.random.default_rng(seed))
 
 
 def levels_for(calibration, wanted):
@@ -26,9 +25,9 @@ def levels_for(calibration, wanted):
 
 def of_codes(log_probs):
     """Of cells at which the true level is the first one."""
-    nothing = np.full((len(log_probs), 1), np.nan)
-    tempered = [log_softmax(log_probs / t)[:, 0] for t in TEMPERATURES]
-    return Calibration(nothing, nothing, np.stack(tempered, -1)[:, None], np.random.default_rng(0))
+    nothing = np.zeros(len(log_probs))
+    tempered = np.stack([log_softmax(log_probs / t)[:, 0] for t in TEMPERATURES], axis=-1)
+    return Calibration([nothing], [nothing], [tempered], np.random.default_rng(0))
 
 
 def log_softmax(x):
@@ -52,7 +51,7 @@ def test_a_skewed_distribution_is_put_right():
 
 def test_few_cells_change_little_and_none_nothing():
     levels = np.array([0.01, 0.3, 0.5, 0.97])
-    nothing = of_levels(np.full(3, np.nan))
+    nothing = of_levels([])
     np.testing.assert_allclose(levels_for(nothing, levels), levels, atol=1e-6)
     assert nothing.coverage(0.9).item() == pytest.approx(0.9)
     few = of_levels([0.99, 0.98])
@@ -118,7 +117,7 @@ def test_intervals_cover_what_they_should_and_not_more():
 def test_intervals_that_are_too_narrow_become_wider():
     rng = np.random.default_rng(0)
     levels = stats.norm.cdf(2 * rng.standard_normal(5000))
-    calibration = of_levels(np.full(1, np.nan))
+    calibration = of_levels([])
     calibration.learn_intervals([levels], [levels])
     half = stats.norm.ppf((1 + calibration.coverage(0.9).item()) / 2)
     assert half == pytest.approx(2 * stats.norm.ppf(0.95), abs=0.15)

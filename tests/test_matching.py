@@ -31,6 +31,17 @@ def test_nobody_is_a_donor_of_his_own():
     assert torch.equal(values, 2 * means)
 
 
+def test_donors_of_other_features_are_forgotten():
+    matched, _ = matching()
+    matched.forget_others()
+    assert not matched.is_possible(0)
+    matched, _ = matching()
+    matched.applies[0] = True
+    matched.forget_others()
+    assert matched.is_possible(0)
+    assert matched.donors(torch.zeros(1), 0).shape == (1, 40)
+
+
 def test_few_donors_are_none():
     matched, _ = matching()
     assert matched.is_possible(0)

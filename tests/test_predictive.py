@@ -51,9 +51,9 @@ def test_quantiles_of_mixtures():
 
 def twice_as_wide():
     rng = np.random.default_rng(0)
-    levels = stats.norm.cdf(2 * rng.standard_normal((50_000, 1))).repeat(2, axis=1)
-    unknown = np.full((50_000, 2, len(TEMPERATURES)), np.nan)
-    return Calibration(levels, levels, unknown, rng)
+    levels = stats.norm.cdf(2 * rng.standard_normal(50_000))
+    unknown = np.full((50_000, len(TEMPERATURES)), np.nan)
+    return Calibration([levels] * 2, [levels] * 2, [unknown] * 2, rng)
 
 
 @pytest.mark.parametrize("n_parts", [1, 4])

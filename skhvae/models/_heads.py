@@ -33,6 +33,12 @@ class Heads(nn.Module):
         self.families = nn.ModuleList(family for family, _ in likelihoods)
         self.layout = HeadLayout([(n, family.n_parameters) for family, n in likelihoods])
 
+    def is_finite(self, feature: int) -> bool:
+        """Whether the values of a feature are levels."""
+        sizes = [n for n, _ in self.layout.groups]
+        owners = [family for family, n in zip(self.families, sizes, strict=True) for _ in range(n)]
+        return owners[feature].finite
+
     def marginals(self) -> Tensor:
         """Raw parameters of the features' marginal distributions, (P,): where training starts."""
         return torch.cat([family.initial.flatten() for family in self.families])
