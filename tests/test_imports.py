@@ -244,7 +244,8 @@ def test_the_front_door():
     )
     assert (process.stdout, process.stderr) == ("skhvae.imputer\n", "")
     assert skhvae.__version__ == version("skhvae")
-    assert {"HeterogeneousVAEImputer", "__version__", "load", "save"} <= set(dir(skhvae))
+    assert {"HeterogeneousVAEImputer", "__version__", "load", "pool", "save"} <= set(dir(skhvae))
+    assert skhvae.pool.__module__ == "skhvae.pooling"
     for name in ("load", "save"):
         assert getattr(skhvae, name).__module__ == "skhvae.persistence"
     with pytest.raises(AttributeError, match="no attribute 'Imputer'"):
