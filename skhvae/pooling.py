@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,8 @@ class PooledEstimates:
     def interval(self, coverage: float = 0.95) -> tuple:
         """Ends of the central interval of Student's t, each like `estimate`.
 
+        They are infinite where `dof` is too near 0 for finite ones.
+
         Raises
         ------
         ValueError
@@ -63,21 +66,26 @@ class PooledEstimates:
         """
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be a number between 0 and 1, found {coverage!r}.")
-        half = self._like(stats.t.ppf((1 + coverage) / 2, self.dof)) * self.std_error
+        dof = np.asarray(self.dof)
+        # Tails go as |t|^-dof: few degrees of freedom have quantiles whose squares overflow, in scipy too.
+        overflow = dof * np.log(np.finfo(float).max) / 2 <= -np.log1p(-coverage)
+        quantile = np.where(overflow, np.inf, stats.t.ppf((1 + coverage) / 2, dof))
+        half = self._like(quantile) * self.std_error
         return self.estimate - half, self.estimate + half
 
     def p_values(self, null: float = 0.0):
-        """Two-sided p-values against a value, like `estimate`."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            distance = abs(self.estimate - null) / self.std_error
-            return self._like(2 * stats.t.sf(distance, self.dof))
+        """Two-sided p-values of Student's t against a value, like `estimate`."""
+        dof = np.asarray(self.dof)
+        p_values = 2 * stats.t.sf(np.abs(self._statistic(null)), dof)
+        return self._like(np.where(dof == 0, 1.0, p_values))
 
     def to_frame(self, coverage: float = 0.95) -> pd.DataFrame:
-        """A row a coefficient."""
+        """A row a coefficient; its statistic and p-value are against 0."""
         low, high = self.interval(coverage)
         columns = {
             "estimate": self.estimate,
             "std_error": self.std_error,
+            "statistic": self._statistic(0.0),
             "dof": self.dof,
             "p_value": self.p_values(),
             "lower": low,
@@ -85,6 +93,11 @@ class PooledEstimates:
             "fraction_missing_information": self.fraction_missing_information,
         }
         return pd.DataFrame({name: pd.Series(column) for name, column in columns.items()})
+
+    def _statistic(self, null):
+        distance, error = np.asarray(self.estimate - null), np.asarray(self.std_error)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return self._like(np.where(distance == 0, 0.0, distance / error))
 
     def _like(self, values):
         if isinstance(self.estimate, pd.Series):
@@ -108,7 +121,7 @@ def pool(estimates, variances, dof_complete: float | None = None) -> PooledEstim
     variances : array-like of shape (m,), (m, k) or (m, k, k)
         Their squared standard errors, or their covariance matrices.
     dof_complete : float or None, default=None
-        Residual degrees of freedom of the analysis of a complete table; None is infinitely many.
+        Residual degrees of freedom of the analysis of a complete table; None or ``inf`` is infinitely many.
 
     Returns
     -------
@@ -118,8 +131,8 @@ def pool(estimates, variances, dof_complete: float | None = None) -> PooledEstim
     Raises
     ------
     ValueError
-        If there are fewer than two imputations, if the shapes do not fit, or if a variance is negative or a
-        number not finite.
+        If there are fewer than two imputations, if shapes or names do not fit, if a variance is negative or a
+        number not finite, or if `dof_complete` is not positive.
 
     References
     ----------
@@ -134,32 +147,45 @@ def pool(estimates, variances, dof_complete: float | None = None) -> PooledEstim
     >>> low, high = pooled.interval(0.95)
     >>> round(pooled.estimate, 3), round(pooled.std_error, 3), round(low, 2), round(high, 2)
     (11.0, 1.528, 7.0, 15.0)
+
+    Coefficients keep their names:
+
+    >>> import pandas as pd
+    >>> estimates = pd.DataFrame({"age": [0.5, 0.7], "sex": [-1.0, -1.4]})
+    >>> skhvae.pool(estimates, [[0.04, 0.25], [0.06, 0.35]]).std_error.round(3)
+    age    0.283
+    sex    0.648
+    dtype: float64
     """
-    index = _names_of(estimates)
-    estimates, variances = np.asarray(estimates, dtype=float), np.asarray(variances, dtype=float)
+    _check_dof(dof_complete)
+    index = _names_of(estimates, "estimates")
+    _check_names(index, _names_of(variances, "variances"))
+    estimates, variances = _numbers(estimates, "estimates"), _numbers(variances, "variances")
     scalar = estimates.ndim == 1
     q = estimates[:, np.newaxis] if scalar else estimates
     u = variances[:, np.newaxis] if scalar and variances.ndim == 1 else variances
     _check(estimates, variances, q, u)
     m, matrices = len(q), u.ndim == 3
+    deviations = q - q[0]  # exactly 0 where all imputations agree
     covariance = None
     if matrices:
-        covariance = u.mean(0) + (1 + 1 / m) * np.atleast_2d(np.cov(q, rowvar=False))
+        between = np.atleast_2d(np.cov(deviations, rowvar=False))
+        covariance = u.mean(0) + (1 + 1 / m) * between
         u = np.diagonal(u, axis1=1, axis2=2)
-    within, between = u.mean(0), q.var(0, ddof=1)
+    within, between = u.mean(0), deviations.var(0, ddof=1)
     added = (1 + 1 / m) * between
     variance = within + added
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         increase = np.where(added > 0, added / within, 0.0)
         share = np.where(added > 0, added / variance, 0.0)
-        dof = (m - 1) / share**2  # infinite where all imputations agree
-        if dof_complete is not None:
-            rest = (dof_complete + 1) / (dof_complete + 3) * dof_complete * (1 - share)
-            dof = 1 / (1 / dof + 1 / rest)
-        lost = 2 / (dof + 3)
-        information = np.where(added > 0, (increase + lost) / (increase + 1), 0.0)
-        # Nothing is known within the imputations: all there is to know is missing.
-        information = np.where((within == 0) & (added > 0), 1.0, information)
+        rest = np.where(added > 0, within / variance, 1.0)
+        inverse = share**2 / (m - 1)  # 0 where all imputations agree
+        if dof_complete is not None and np.isfinite(dof_complete):
+            observed = (dof_complete + 1) / (dof_complete + 3) * dof_complete * rest
+            inverse = inverse + 1 / observed
+        dof = 1 / inverse
+    # (r + 2 / (dof + 3)) / (1 + r), also where nothing is known within the imputations
+    information = share + rest * 2 / (dof + 3)
 
     def shaped(values):
         if index is not None:
@@ -168,24 +194,50 @@ def pool(estimates, variances, dof_complete: float | None = None) -> PooledEstim
 
     if covariance is not None and index is not None:
         covariance = pd.DataFrame(covariance, index=index, columns=index)
-    parts = q.mean(0), within, between, variance, dof, increase, share, information
+    parts = q[0] + deviations.mean(0), within, between, variance, dof, increase, share, information
     return PooledEstimates(m, *map(shaped, parts), covariance=covariance)
 
 
-def _names_of(estimates) -> pd.Index | None:
-    if isinstance(estimates, pd.DataFrame):
-        return estimates.columns
-    if isinstance(estimates, list | tuple) and estimates:
-        first = estimates[0]
-        if isinstance(first, pd.Series):
-            different = [e for e in estimates if not first.index.equals(e.index)]
-            if different:
-                raise ValueError(
-                    "All imputations must estimate the same in the same order, found "
-                    f"{first.index.tolist()} and {different[0].index.tolist()}."
-                )
-            return first.index
-    return None
+def _numbers(values, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be numbers, of the same shape for every imputation: {error}"
+        ) from error
+
+
+def _names_of(values, name: str) -> pd.Index | None:
+    """Names of the k coefficients, None if they have none."""
+    if isinstance(values, pd.DataFrame):
+        return values.columns
+    kinds = pd.Series if name == "estimates" else pd.Series | pd.DataFrame
+    if not isinstance(values, list | tuple) or not all(isinstance(v, kinds) for v in values):
+        return None
+    axes = [axis for one in values for axis in one.axes]
+    different = [axis for axis in axes if not axis.equals(axes[0])]
+    if different:
+        raise ValueError(
+            f"{name} of all imputations must have the same names in the same order, found "
+            f"{axes[0].tolist()} and {different[0].tolist()}."
+        )
+    return axes[0] if axes else None
+
+
+def _check_dof(dof_complete) -> None:
+    number = isinstance(dof_complete, Real) and not isinstance(dof_complete, bool)
+    if dof_complete is not None and not (number and dof_complete > 0):
+        raise ValueError(f"dof_complete must be a positive number or None, found {dof_complete!r}.")
+
+
+def _check_names(estimates: pd.Index | None, variances: pd.Index | None) -> None:
+    if estimates is None or variances is None or isinstance(variances, pd.RangeIndex):
+        return
+    if not estimates.equals(variances):
+        raise ValueError(
+            "estimates and variances must have the same names in the same order, found "
+            f"{estimates.tolist()} and {variances.tolist()}."
+        )
 
 
 def _check(estimates, variances, q, u) -> None:
