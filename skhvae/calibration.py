@@ -57,7 +57,7 @@ class Calibration:
     >>> nothing = np.full((5000, len(TEMPERATURES)), np.nan)
     >>> calibration = Calibration([reached], [reached], [nothing], rng)
     >>> level = calibration.levels(torch.tensor([[norm.cdf(1.0)]]), slice(0, 1)).item()
-    >>> round(norm.ppf(level), 1)
+    >>> round(float(norm.ppf(level)), 1)
     2.0
     """
 

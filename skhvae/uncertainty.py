@@ -117,7 +117,7 @@ class UncertaintyMixin:
         >>> table, _ = hide_cells(make_heterogeneous(200, random_state=0).data, random_state=0)
         >>> imputer = HeterogeneousVAEImputer(max_iter=2, random_state=0).fit(table)
         >>> distributions = imputer.predict_distributions(table)
-        >>> distributions["real_0"].columns.tolist()
+        >>> distributions["real_1"].columns.tolist()
         ['mean', 'std', 0.05, 0.5, 0.95]
         """
         check_is_fitted(self)
@@ -158,7 +158,7 @@ class UncertaintyMixin:
         >>> table, _ = hide_cells(make_heterogeneous(200, random_state=0).data, random_state=0)
         >>> imputer = HeterogeneousVAEImputer(max_iter=2, random_state=0).fit(table)
         >>> lower, upper = imputer.predict_interval(table, coverage=0.8)
-        >>> bool((lower["real_0"] <= upper["real_0"]).all())
+        >>> bool((lower["real_1"] <= upper["real_1"]).all())
         True
         """
         check_is_fitted(self)
