@@ -20,7 +20,7 @@ from skhvae.encoding import TableEncoder
 from skhvae.engine import Engine
 from skhvae.evaluation import total_error
 from skhvae.parameters import CONSTRAINTS, check_parameters, resolve_device
-from skhvae.progress import ProgressLine
+from skhvae.progress import report_of
 from skhvae.recipe import recipe_of
 from skhvae.schema import Schema, infer_schema
 from skhvae.table import as_table, in_form_of, is_table, missing_cells
@@ -134,7 +134,7 @@ class HeterogeneousVAEImputer(
     random_state : int, RandomState instance or None, default=None
         Source of all randomness; an int makes fit and transform reproducible.
     verbose : int, default=0
-        1 prints the schema and a line an epoch.
+        1 prints the schema and a line an epoch; 2 draws a bar on a terminal (standard error) instead.
 
     Attributes
     ----------
@@ -350,7 +350,7 @@ class HeterogeneousVAEImputer(
         else:
             encoder = previous.encoder
             recipe.check_goes_on(previous.recipe)
-        if self.verbose:
+        if self.verbose == 1:
             print(encoder.schema)
         self.indicator_ = self._new_indicator(encoder.missing(table))
         engine = Engine(encoder, device)
@@ -361,7 +361,7 @@ class HeterogeneousVAEImputer(
             table,
             recipe,
             seed=seed,
-            report=ProgressLine() if self.verbose else None,
+            report=report_of(self.verbose),
             previous=previous,
             checkpoints=None
             if self.checkpoint_dir is None

@@ -124,6 +124,12 @@ ALLOWED = {
         NUMBERS | {"torch", "sklearn", "safetensors", "pyarrow"},
     ),
     "__init__": ({"_version", "imputer", "persistence", "pooling"}, set()),
+    "cli": (
+        {"_version", "table", "features", "schema", "evaluation", "moo", "presets", "imputer"}
+        | {"persistence", "__init__"},
+        NUMBERS | {"pyarrow"},
+    ),
+    "__main__": ({"cli"}, set()),
 }
 
 
