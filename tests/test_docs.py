@@ -1,10 +1,13 @@
 """The code in README and docs runs as it is printed, and the docs name what the registries hold."""
 
 import re
+import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from skhvae.cli import main
 from skhvae.features import FEATURE_TYPES
 from skhvae.likelihoods import LIKELIHOODS
 from skhvae.moo import STRATEGIES
@@ -34,6 +37,29 @@ def test_own_strategy_and_likelihood_of_the_docs_train():
         assert not imputer.fit_transform(table).isna().any(axis=None)
         trained += 1
     assert trained == 5
+
+
+def test_commands_run(tmp_path, monkeypatch):
+    """Those of the page about the command line, with less training, on a table such as it speaks of."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    (types,) = re.findall(r"```json\n(.*?)```", page, flags=re.S)
+    Path("types.json").write_text(types, encoding="utf-8")
+    table = {
+        "name": [f"n{i}" for i in range(40)],
+        "children": [0, 1, None, 3] * 10,
+        "size": ["S", "M", "L", None, "S"] * 8,
+        "born": ["24.12.1990", None, "01.05.2001", "17.06.1953"] * 10,
+    }
+    pd.DataFrame(table).convert_dtypes().to_csv("data.csv", index=False)
+    commands = "".join(re.findall(r"```bash\n(.*?)```", page, flags=re.S)).splitlines()
+    for command in commands:
+        python, m, package, *argv = shlex.split(command)
+        assert (python, m, package) == ("python", "-m", "skhvae")
+        trains = argv[0] != "inspect" and "--load" not in argv
+        assert main(argv + ["--param", "max_iter=2"] * trains) == 0, command
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {"complete.csv", "declared.csv", "out.draw3.csv", "report.html", "again.csv"}
 
 
 @pytest.mark.parametrize(

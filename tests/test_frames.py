@@ -499,7 +499,16 @@ def test_what_can_be_read_once_is_read_once():
 
 def run_without(library, code):
     """In an interpreter that cannot import `library`."""
-    start = f"import sys; sys.modules[{library!r}] = None\n"
+    start = f"""
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {library!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+"""
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", start + code],
         capture_output=True,

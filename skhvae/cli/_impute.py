@@ -63,7 +63,7 @@ def run(args, say) -> None:
     )  # what it returns is written, the others stay as they are
     say("imputing")
     completed = imputer.transform(table.data)
-    report = _report(args, imputer, table, completed)
+    report = _report(args, imputer, table)
     _write(args.output, write(table, completed), say)
     draws = (
         imputer.iter_imputations(table.data, args.draws, random_state=args.seed)
@@ -98,12 +98,12 @@ def _loaded(path: str, table):
     return imputer
 
 
-def _report(args, imputer, table, completed):
+def _report(args, imputer, table):
     if not args.report:
         return None
-    from skhvae.cli._report import report
+    from skhvae.cli._report import report  # takes matplotlib
 
-    return report(imputer, table.data, completed, args.table).encode()
+    return report(imputer, table.data, args.table, args.seed).encode()
 
 
 def _write(path: str, data: bytes, say) -> None:

@@ -26,12 +26,15 @@ class Library:
         Of a column of levels: their places in a list, negative where missing.
     column : callable (pandas Series) -> native column
         In the dtype that comes nearest.
+    blanked : callable (native column, bool array) -> native column
+        With some cells missing.
     table : callable (X, columns, origins) -> native table
         `columns` are native ones by name, `origins` their places in the native table `X`, or None.
     """
 
     levels: Callable
     column: Callable
+    blanked: Callable
     table: Callable
 
 
@@ -45,6 +48,13 @@ def _arrow_column(column: pd.Series):
     import pyarrow
 
     return pyarrow.chunked_array([pyarrow.array(column, from_pandas=True)])
+
+
+def _arrow_blanked(column, cells):
+    """By places, for if_else of some versions of Arrow decodes dictionaries."""
+    import pyarrow
+
+    return column.take(pyarrow.array(np.arange(len(cells)), mask=cells))
 
 
 def _arrow_table(X, columns: dict, origins: list):
@@ -109,6 +119,10 @@ def _polars_column(column: pd.Series):
     return polars.Series(values, dtype=polars.Object)  # of several kinds
 
 
+def _polars_blanked(column, cells):
+    return column.zip_with(type(column)(~cells), column.clear(len(cells)))
+
+
 def _polars_times(column: pd.Series):
     import polars
 
@@ -125,6 +139,8 @@ def _polars_times(column: pd.Series):
 
 
 LIBRARIES = {
-    nw.Implementation.POLARS: Library(_polars_levels, _polars_column, _polars_table),
-    nw.Implementation.PYARROW: Library(_arrow_levels, _arrow_column, _arrow_table),
+    nw.Implementation.POLARS: Library(
+        _polars_levels, _polars_column, _polars_blanked, _polars_table
+    ),
+    nw.Implementation.PYARROW: Library(_arrow_levels, _arrow_column, _arrow_blanked, _arrow_table),
 }

@@ -142,10 +142,8 @@ def completed(
 
 def blanked(series: nw.Series, cells: np.ndarray) -> nw.Series:
     """The column with some cells missing."""
-    kept = nw.new_series("kept", ~cells, backend=series.implementation)
-    own = _movable(series).alias("own")
-    frame = own.to_frame().select(nw.when(kept).then(nw.col("own")))
-    return _like(frame["own"].alias(series.name), series)
+    native = LIBRARIES[series.implementation].blanked(_movable(series).to_native(), cells)
+    return _like(_wrapped(native, series.name), series)
 
 
 def _wrapped(native, name: str) -> nw.Series:
