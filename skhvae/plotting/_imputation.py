@@ -1,0 +1,296 @@
+"""Where a table has gaps, and how sure their imputations are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from skhvae.features import Feature, Schema
+from skhvae.plotting._columns import chosen, complete, gaps, sampled, table_of
+from skhvae.plotting._scales import scale_of
+from skhvae.plotting._theme import (
+    BLACK,
+    BLUE,
+    GREY,
+    VERMILLION,
+    check_count,
+    keep_clear,
+    legend_on_top,
+    new_axes,
+    text,
+    thinned,
+)
+
+__all__ = ["ImputationDisplay"]
+
+_OBSERVED = "#F0F0F0"
+
+
+class ImputationDisplay:
+    """The pattern of missing cells; for some of these intervals and draws, or the probabilities of levels.
+
+    Create it by :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    schema : Schema
+        What the columns are.
+    missing : bool DataFrame of shape (n_rows, n_features)
+        Which cells are missing.
+    cells : dict of column to DataFrame
+        A row for each missing cell that is shown. Of numbers and dates: "estimate", "lower", "upper", and a
+        column "draw i" for each draw. Of others: "estimate", and the probability of each level in the columns
+        after it.
+    n_rows : int
+        Of the whole table, of which `missing` may be a sample.
+    coverage : float, default=0.9
+        Of the intervals.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes of shape (n_panels,)
+        Of the pattern, then one a column of `cells`.
+    figure_ : Figure
+    image_ : AxesImage or None
+        The pattern.
+    intervals_ : dict of column to LineCollection
+        From the lower to the upper end, a line a cell from the top down.
+    probabilities_ : dict of column to AxesImage
+        Cells by levels.
+
+    Examples
+    --------
+    >>> from skhvae import HeterogeneousVAEImputer
+    >>> from skhvae.datasets import make_heterogeneous
+    >>> from skhvae.evaluation import hide_cells
+    >>> from skhvae.plotting import ImputationDisplay
+    >>> table, _ = hide_cells(make_heterogeneous(200, random_state=0).data, random_state=0)
+    >>> imputer = HeterogeneousVAEImputer(max_iter=2, random_state=0).fit(table)
+    >>> display = ImputationDisplay.from_estimator(imputer, table, features=["real_1", "nominal_1"])
+    >>> [*display.intervals_], [*display.probabilities_]
+    (['real_1'], ['nominal_1'])
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        missing: pd.DataFrame,
+        cells: dict,
+        n_rows: int,
+        coverage: float = 0.9,
+    ):
+        self.schema = schema
+        self.missing = missing
+        self.cells = cells
+        self.n_rows = n_rows
+        self.coverage = coverage
+
+    @classmethod
+    def from_estimator(
+        cls,
+        imputer,
+        X,
+        *,
+        features=5,
+        n_cells=12,
+        n_draws=20,
+        coverage=0.9,
+        max_rows=300,
+        random_state=None,
+        ax=None,
+        pattern=True,
+        max_levels=12,
+    ) -> ImputationDisplay:
+        """Ask a fitted imputer about missing cells, and draw.
+
+        Parameters
+        ----------
+        imputer : HeterogeneousVAEImputer
+        X : DataFrame or array-like of shape (n_rows, n_features)
+        features : list of names or int, default=5
+            Columns whose cells are shown, or how many at most, in the table's order. Only columns that have
+            missing cells, and in which there was something to learn, have any to show.
+        n_cells : int, default=12
+            Of each column at most, chosen at random.
+        n_draws : int, default=20
+        coverage : float, default=0.9
+            What share of the missing cells the intervals are to contain.
+        max_rows : int or None, default=300
+            Of more rows the pattern shows a random sample.
+        random_state : int, RandomState instance or None, default=None
+            Of the draws, and of the rows and cells; these are the same in every call if it is None.
+        ax, pattern, max_levels
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        ImputationDisplay
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            For a named column that has no cell to show, and as for ``predict_interval`` and :meth:`plot`.
+        """
+        check_count("n_cells", n_cells)
+        table = table_of(imputer, X)
+        missing = gaps(imputer, table)
+        schema = imputer.schema_
+        shown = [
+            feature.name
+            for i, feature in enumerate(schema)
+            if feature.is_modelled and missing.iloc[:, i].any()
+        ]
+        names = chosen(features, schema.names, shown)
+        nothing = [name for name in names if not any(name is other for other in shown)]
+        if nothing:
+            raise ValueError(
+                f"No cell of {nothing} can be shown: none is missing here, or nothing was learned of them."
+            )
+        columns = [schema.names.index(name) for name in names]
+        rows = {
+            name: _some_rows(missing.iloc[:, i].to_numpy(), n_cells, random_state)
+            for name, i in zip(names, columns, strict=True)
+        }
+        predicted = _Predicted(imputer, table, rows, coverage, n_draws, random_state)
+        cells = {name: predicted.of(schema[name], rows[name]) for name in names}
+        missing = missing.iloc[sampled(len(table), max_rows, random_state)]
+        display = cls(schema, missing, cells, len(table), coverage)
+        return display.plot(ax, pattern=pattern, max_levels=max_levels)
+
+    def plot(self, ax=None, *, pattern=True, max_levels=12) -> ImputationDisplay:
+        """Draw the pattern, and a panel a column of cells.
+
+        Parameters
+        ----------
+        ax : Axes, array-like of Axes, or None, default=None
+            One a panel.
+        pattern : bool, default=True
+            Whether to draw the pattern of missing cells.
+        max_levels : int, default=12
+            How many levels to show; the others, which are the least probable ones, share a column.
+
+        Returns
+        -------
+        ImputationDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to draw, and for too few axes.
+        """
+        check_count("max_levels", max_levels)
+        n_panels = pattern + len(self.cells)
+        if not n_panels:
+            raise ValueError("There is nothing to draw: no missing cell, and pattern=False.")
+        self.figure_, self.axes_ = new_axes(ax, n_panels, n_columns=3, panel=(4.4, 3.8))
+        self.image_, self.intervals_, self.probabilities_ = None, {}, {}
+        if pattern:
+            self._draw_pattern(self.axes_[0])
+        for panel, (name, cells) in zip(self.axes_[pattern:], self.cells.items(), strict=True):
+            feature = self.schema[name]
+            if feature.type.finite:
+                self._draw_levels(panel, feature, cells, max_levels)
+            else:
+                self._draw_intervals(panel, feature, cells)
+            thinned(panel.yaxis, range(len(cells)), [text(row, 12) for row in cells.index])
+            panel.set(ylim=(len(cells) - 0.4, -0.6), ylabel="row")
+        return self
+
+    def _draw_pattern(self, ax) -> None:
+        from matplotlib.colors import ListedColormap
+
+        colours = ListedColormap([_OBSERVED, BLUE])
+        self.image_ = ax.imshow(
+            self.missing, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+        )
+        n_shown, n_columns = self.missing.shape
+        share = self.missing.to_numpy().mean()
+        rows = (
+            f"{self.n_rows} rows" if n_shown == self.n_rows else f"{n_shown} of {self.n_rows} rows"
+        )
+        ax.set_title(f"missing: {share:.0%} of the cells", color=BLUE)
+        thinned(ax.xaxis, range(n_columns), [text(name, 16) for name in self.missing.columns])
+        ax.tick_params(axis="x", rotation=90, labelsize="small")
+        ax.set(ylabel=rows, yticks=[])
+
+    def _draw_intervals(self, ax, feature: Feature, cells: pd.DataFrame) -> None:
+        scale = scale_of(feature)
+        estimate, lower, upper, *draws = (scale.read(cells[name]) for name in cells)
+        places = np.arange(len(cells))
+        lines = ax.hlines(places, lower, upper, color=BLUE, linewidth=5, alpha=0.35)
+        self.intervals_[feature.name] = lines
+        handles, labels = [lines], [f"{self.coverage:.0%} interval"]
+        if draws:
+            at = np.tile(places, len(draws)) + 0.0
+            handles += ax.plot(
+                np.concatenate(draws), at, "|", color=GREY, markersize=6, markeredgewidth=0.8
+            )
+            labels.append("draw")
+        handles += ax.plot(estimate, places, "o", color=VERMILLION, markersize=5)
+        labels.append("best guess")
+        ax.set_xlabel(scale.label)
+        scale.prepare(ax.xaxis, most=5)
+        keep_clear(ax)
+        legend_on_top(ax, handles, labels)
+
+    def _draw_levels(self, ax, feature: Feature, cells: pd.DataFrame, most: int) -> None:
+        scale = scale_of(feature)
+        probabilities = cells.iloc[:, 1:].to_numpy(dtype=float)
+        places = np.arange(probabilities.shape[1])
+        names = [scale.name(place) for place in places]
+        kept = places
+        if len(places) > most:
+            likely = np.argsort(-probabilities.max(axis=0), kind="stable")
+            kept = np.sort(likely[: most - 1])
+            others = 1 - probabilities[:, kept].sum(axis=1, keepdims=True)
+            probabilities = np.hstack([probabilities[:, kept], others])
+            names = [*(names[i] for i in kept), f"{len(places) - len(kept)} others"]
+        image = ax.imshow(probabilities, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        self.probabilities_[feature.name] = image
+        guessed = scale.read(cells["estimate"]).astype(int)
+        at = np.array([np.flatnonzero(kept == g)[0] if g in kept else len(kept) for g in guessed])
+        guess = ax.plot(at, np.arange(len(cells)), "o", color=VERMILLION, markersize=5)
+        guess[0].set_markeredgecolor(BLACK)
+        guess[0].set_markeredgewidth(0.5)
+        thinned(ax.xaxis, range(len(names)), names)
+        if sum(map(len, names)) > 30:
+            ax.tick_params(axis="x", rotation=90, labelsize="small")
+        ax.set_xlabel(scale.label)
+        ax.figure.colorbar(image, ax=ax, label="probability")
+        legend_on_top(ax, guess, ["best guess"])
+
+
+class _Predicted:
+    """What an imputer says of some rows, asked once for all columns."""
+
+    def __init__(self, imputer, table, rows: dict, coverage: float, n_draws: int, random_state):
+        self._rows = np.unique(np.concatenate([np.zeros(0, dtype=int), *rows.values()]))
+        if not len(self._rows):
+            return
+        # By place: the index of a table need not tell its rows apart.
+        some = table.iloc[self._rows].reset_index(drop=True)
+        ask = {"estimate": imputer.transform(some)}
+        ask["lower"], ask["upper"] = imputer.predict_interval(some, coverage)
+        draws = imputer.sample_imputations(some, n_draws, random_state) if n_draws else ()
+        ask |= {f"draw {i}": draw for i, draw in enumerate(draws, 1)}
+        self._tables = {what: complete(imputer, given, some.index) for what, given in ask.items()}
+        self._distributions = imputer.predict_distributions(some)
+        self._index = table.index[self._rows]
+
+    def of(self, feature: Feature, rows: np.ndarray) -> pd.DataFrame:
+        places = np.searchsorted(self._rows, rows)
+        tables = {"estimate": self._tables["estimate"]} if feature.type.finite else self._tables
+        cells = pd.DataFrame(
+            {what: table[feature.name].iloc[places] for what, table in tables.items()}
+        )
+        if feature.type.finite:
+            probabilities = self._distributions[feature.name].loc[places]
+            cells = pd.concat([cells, probabilities], axis=1)
+        return cells.set_axis(self._index[places])
+
+
+def _some_rows(missing: np.ndarray, most: int, random_state) -> np.ndarray:
+    rows = np.flatnonzero(missing)
+    return rows[sampled(len(rows), most, random_state)]
