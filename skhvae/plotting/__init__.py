@@ -6,6 +6,7 @@ methods and attributes alone.
 
 Examples
 --------
+>>> import matplotlib.pyplot as plt
 >>> from skhvae import HeterogeneousVAEImputer
 >>> from skhvae.datasets import make_heterogeneous
 >>> from skhvae.plotting import TrainingDisplay
@@ -13,6 +14,7 @@ Examples
 >>> display = TrainingDisplay.from_estimator(HeterogeneousVAEImputer(max_iter=2, random_state=0).fit(table))
 >>> len(display.history), type(display.figure_).__name__
 (2, 'Figure')
+>>> plt.close(display.figure_)
 """
 
 from skhvae.plotting._feature_error import FeatureErrorDisplay

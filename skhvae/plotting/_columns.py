@@ -38,12 +38,11 @@ def gaps(imputer, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(missing).set_axis(table.columns, axis=1).set_axis(table.index)
 
 
-def complete(imputer, given, index=None) -> pd.DataFrame:
+def complete(imputer, given, index: pd.Index) -> pd.DataFrame:
     """What an imputer gave back, under the column names of fit, without what it appended."""
     kept = [f.name for f in imputer.schema_ if imputer.keep_empty_features or not f.is_empty]
     table = as_table(given).iloc[:, : len(kept)]
-    table = table.set_axis(pd.Index(kept, tupleize_cols=False), axis=1)
-    return table if index is None else table.set_axis(index)
+    return table.set_axis(pd.Index(kept, tupleize_cols=False), axis=1).set_axis(index)
 
 
 def chosen(wanted, known, usual=None) -> list:

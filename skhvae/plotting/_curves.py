@@ -7,7 +7,7 @@ from numbers import Integral
 import pandas as pd
 
 from skhvae.plotting._columns import chosen
-from skhvae.plotting._theme import LIGHT, PALETTE, keep_clear, legend_beside, text
+from skhvae.plotting._theme import LIGHT, PALETTE, keep_clear, legend_beside, legend_inside, text
 
 __all__ = ["by_feature", "check_history", "draw_curves", "draw_series", "legend_of", "outstanding"]
 
@@ -72,8 +72,8 @@ def draw_curves(ax, table: pd.DataFrame, coloured: list[str]) -> dict:
     return lines
 
 
-def legend_of(ax, lines: dict, coloured: list[str]):
-    """Which curve is whose, at the right of the axes."""
+def legend_of(ax, lines: dict, coloured: list[str], place=None):
+    """Which curve is whose, at the right of the axes, or in others that are there for that."""
     from matplotlib.lines import Line2D
 
     names = [name for name in coloured if name in lines]
@@ -81,7 +81,10 @@ def legend_of(ax, lines: dict, coloured: list[str]):
     if n_more := len(lines) - len(names):
         handles.append(Line2D([], [], color=LIGHT))
         labels.append(f"{n_more} more")
-    return legend_beside(ax, handles, labels)
+    if place is None:
+        return legend_beside(ax, handles, labels)
+    place.axis("off")
+    return legend_inside(place, handles, labels)
 
 
 def _over_epochs(ax) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
@@ -24,6 +26,7 @@ _UNITS = {
     "error rate": "share of wrong levels",
     "rank error": "rank difference / levels",
 }
+_LABEL = 44  # letters a line
 
 
 class FeatureErrorDisplay:
@@ -49,6 +52,7 @@ class FeatureErrorDisplay:
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> from skhvae import HeterogeneousVAEImputer
     >>> from skhvae.datasets import make_heterogeneous
     >>> from skhvae.evaluation import hide_cells
@@ -59,6 +63,7 @@ class FeatureErrorDisplay:
     >>> display = FeatureErrorDisplay.from_estimator(imputer, table, truth)
     >>> len(display.bars_) == truth.shape[1]
     True
+    >>> plt.close(display.figure_)
     """
 
     def __init__(self, errors: pd.DataFrame):
@@ -123,10 +128,12 @@ class FeatureErrorDisplay:
 
         Examples
         --------
+        >>> import matplotlib.pyplot as plt
         >>> from skhvae.plotting import FeatureErrorDisplay
         >>> display = FeatureErrorDisplay.from_errors({"age": 0.1, "job": 0.5}, {"age": 0.2, "job": 0.5})
         >>> display.overlooked.to_dict()
         {'age': False, 'job': True}
+        >>> plt.close(display.figure_)
         """
         table = errors if isinstance(errors, pd.DataFrame) else pd.DataFrame({"error": errors})
         if baseline is not None:
@@ -182,7 +189,7 @@ class FeatureErrorDisplay:
         shown = with_error.loc[names]
         marked = self.overlooked[names].to_numpy()
         height = 0.9 + 0.24 * len(names)
-        self.figure_, (self.ax_,) = new_axes(ax, 1, panel=(6.4, height))
+        self.figure_, (self.ax_,) = new_axes(ax, 1, panel=(7.0, height))
         places = np.arange(len(names))
         self.bars_ = self.ax_.barh(
             places, shown["error"], 0.7, color=np.where(marked, VERMILLION, BLUE)
@@ -202,13 +209,14 @@ class FeatureErrorDisplay:
         ax = self.ax_
         ax.set_yticks(np.arange(len(names)), [text(name) for name in names])
         ax.set(ylim=(-0.6, len(names) - 0.4), xlim=(0, None))
-        units = [_UNITS.get(metric, metric) for metric in shown.get("metric", pd.Series()).unique()]
-        ax.set_xlabel("error" + (": " + ", ".join(units) if units else ""))
+        metrics = set(shown.get("metric", ()))
+        units = ", ".join(unit for metric, unit in _UNITS.items() if metric in metrics)
+        ax.set_xlabel("\n".join(wrap(f"error: {units}" if units else "error", _LABEL)))
         keep_clear(ax)
-        better = Patch(color=BLUE)
-        overlooked = Patch(facecolor=VERMILLION, hatch="////", edgecolor="white", linewidth=0)
-        legend_on_top(
-            ax,
-            [better, overlooked, self.baselines_],
-            ["imputed", "imputed, overlooked", "mean or mode"],
-        )
+        entries = {"imputed": Patch(color=BLUE)}
+        if self.overlooked[names].any():
+            entries["imputed, overlooked"] = Patch(
+                facecolor=VERMILLION, hatch="////", edgecolor="white", linewidth=0
+            )
+        entries["mean or mode"] = self.baselines_
+        legend_on_top(ax, entries.values(), entries)

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from skhvae.plotting._curves import by_feature, draw_curves, draw_series, legend_of, outstanding
-from skhvae.plotting._theme import BLUE, LIGHT, new_axes, pyplot, text, thinned
+from skhvae.plotting._theme import BLUE, LIGHT, names_below, new_axes, pyplot, text, thinned
 
 __all__ = ["GradientConflictDisplay"]
 
@@ -29,7 +29,7 @@ class GradientConflictDisplay:
     Attributes
     ----------
     axes_ : ndarray of Axes of shape (3,) or (1,)
-        Of the heat map, of the share of pairs, and of the weights.
+        Of the heat map, of the share of pairs, and of the weights, as shares of their sum in every epoch.
     figure_ : Figure
     image_ : AxesImage
     colorbar_ : Colorbar
@@ -38,6 +38,7 @@ class GradientConflictDisplay:
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> from skhvae import HeterogeneousVAEImputer
     >>> from skhvae.datasets import make_heterogeneous
     >>> from skhvae.plotting import GradientConflictDisplay
@@ -46,6 +47,7 @@ class GradientConflictDisplay:
     >>> display = GradientConflictDisplay.from_estimator(imputer)
     >>> display.image_.get_array().shape
     (10, 10)
+    >>> plt.close(display.figure_)
     """
 
     def __init__(self, cosines: pd.DataFrame, history: pd.DataFrame | None = None):
@@ -98,10 +100,12 @@ class GradientConflictDisplay:
 
         Examples
         --------
+        >>> import matplotlib.pyplot as plt
         >>> from skhvae.plotting import GradientConflictDisplay
         >>> display = GradientConflictDisplay.from_cosines([[1.0, -0.2], [-0.2, 1.0]])
         >>> len(display.axes_)
         1
+        >>> plt.close(display.figure_)
         """
         cosines = pd.DataFrame(cosines)
         if cosines.shape[0] != cosines.shape[1]:
@@ -136,6 +140,7 @@ class GradientConflictDisplay:
         weights = pd.DataFrame() if self.history is None else by_feature(self.history, "weight")
         curves = curves and weights.shape[1] > 0
         if curves:
+            weights = weights.div(weights.abs().sum(axis=1), axis=0)
             coloured = outstanding(features, weights.columns, weights.mean())
         self.figure_, self.axes_ = self._new_axes(ax, curves)
         self.lines_ = {}
@@ -149,7 +154,7 @@ class GradientConflictDisplay:
         side = min(3.0 + 0.17 * len(self.cosines), 10.0)
         if ax is not None or not curves:
             return new_axes(ax, 3 if curves else 1, panel=(side + 0.8, side))
-        height = max(side, 4.6)
+        height = max(side, 5.2)
         figure, axes = pyplot().subplot_mosaic(
             [[0, 1], [0, 2]],
             figsize=(height + 5.2, height),
@@ -168,10 +173,9 @@ class GradientConflictDisplay:
         # Those of the gradients with themselves, 1, would leave no colours for the others.
         colours = colormaps["RdBu"].with_extremes(over=LIGHT, bad="white")
         self.image_ = ax.imshow(values, cmap=colours, vmin=-limit, vmax=limit)
-        names = [text(name) for name in self.cosines.columns]
-        thinned(ax.xaxis, range(len(names)), names)
+        names = [text(name, 18) for name in self.cosines.columns]
+        names_below(ax, range(len(names)), names)
         thinned(ax.yaxis, range(len(names)), names)
-        ax.tick_params(axis="x", rotation=90)
         ax.tick_params(labelsize="small")
         ax.set_title("cosines of gradients; red: conflict")
         self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, shrink=0.7, label="mean cosine")
@@ -184,7 +188,7 @@ class GradientConflictDisplay:
     def _draw_weights(self, ax, weights: pd.DataFrame, coloured: list[str]) -> None:
         lines = draw_curves(ax, weights, coloured)
         self.lines_ |= {f"weight[{name}]": line for name, line in lines.items()}
-        ax.set(title="what each gradient counts", ylabel="weight")
+        ax.set(title="what each gradient counts", ylabel="share of weights")
         low, high = np.nanmin(weights), np.nanmax(weights)
         if low > 0 and high > _LARGE_RATIO * low:
             ax.set_yscale("log")

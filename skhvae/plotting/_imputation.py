@@ -16,6 +16,7 @@ from skhvae.plotting._theme import (
     check_count,
     keep_clear,
     legend_on_top,
+    names_below,
     new_axes,
     text,
     thinned,
@@ -60,6 +61,7 @@ class ImputationDisplay:
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> from skhvae import HeterogeneousVAEImputer
     >>> from skhvae.datasets import make_heterogeneous
     >>> from skhvae.evaluation import hide_cells
@@ -69,6 +71,7 @@ class ImputationDisplay:
     >>> display = ImputationDisplay.from_estimator(imputer, table, features=["real_1", "nominal_1"])
     >>> [*display.intervals_], [*display.probabilities_]
     (['real_1'], ['nominal_1'])
+    >>> plt.close(display.figure_)
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class ImputationDisplay:
         *,
         features=5,
         n_cells=12,
-        n_draws=20,
+        n_draws=10,
         coverage=0.9,
         max_rows=300,
         random_state=None,
@@ -112,7 +115,7 @@ class ImputationDisplay:
             missing cells, and in which there was something to learn, have any to show.
         n_cells : int, default=12
             Of each column at most, chosen at random.
-        n_draws : int, default=20
+        n_draws : int, default=10
         coverage : float, default=0.9
             What share of the missing cells the intervals are to contain.
         max_rows : int or None, default=300
@@ -195,7 +198,7 @@ class ImputationDisplay:
             else:
                 self._draw_intervals(panel, feature, cells)
             thinned(panel.yaxis, range(len(cells)), [text(row, 12) for row in cells.index])
-            panel.set(ylim=(len(cells) - 0.4, -0.6), ylabel="row")
+            panel.set(ylim=(len(cells) - 0.5, -0.5), ylabel="row")
         return self
 
     def _draw_pattern(self, ax) -> None:
@@ -207,19 +210,19 @@ class ImputationDisplay:
         )
         n_shown, n_columns = self.missing.shape
         share = self.missing.to_numpy().mean()
-        rows = (
-            f"{self.n_rows} rows" if n_shown == self.n_rows else f"{n_shown} of {self.n_rows} rows"
-        )
+        of_all = "" if n_shown == self.n_rows else f"{n_shown} of "
+        rows = f"{of_all}{self.n_rows} row{'' if self.n_rows == 1 else 's'}"
         ax.set_title(f"missing: {share:.0%} of the cells", color=BLUE)
-        thinned(ax.xaxis, range(n_columns), [text(name, 16) for name in self.missing.columns])
-        ax.tick_params(axis="x", rotation=90, labelsize="small")
+        names_below(ax, range(n_columns), [text(name, 16) for name in self.missing.columns])
         ax.set(ylabel=rows, yticks=[])
 
     def _draw_intervals(self, ax, feature: Feature, cells: pd.DataFrame) -> None:
         scale = scale_of(feature)
         estimate, lower, upper, *draws = (scale.read(cells[name]) for name in cells)
         places = np.arange(len(cells))
-        lines = ax.hlines(places, lower, upper, color=BLUE, linewidth=5, alpha=0.35)
+        lines = ax.hlines(
+            places, lower, upper, color=BLUE, linewidth=5, alpha=0.35, capstyle="projecting"
+        )
         self.intervals_[feature.name] = lines
         handles, labels = [lines], [f"{self.coverage:.0%} interval"]
         if draws:
@@ -254,9 +257,7 @@ class ImputationDisplay:
         guess = ax.plot(at, np.arange(len(cells)), "o", color=VERMILLION, markersize=5)
         guess[0].set_markeredgecolor(BLACK)
         guess[0].set_markeredgewidth(0.5)
-        thinned(ax.xaxis, range(len(names)), names)
-        if sum(map(len, names)) > 30:
-            ax.tick_params(axis="x", rotation=90, labelsize="small")
+        names_below(ax, range(len(names)), names)
         ax.set_xlabel(scale.label)
         ax.figure.colorbar(image, ax=ax, label="probability")
         legend_on_top(ax, guess, ["best guess"])

@@ -11,8 +11,6 @@ from skhvae.plotting._columns import chosen, gaps, sampled, table_of
 from skhvae.plotting._scales import scale_of
 from skhvae.plotting._theme import (
     BLUE,
-    GREY,
-    LIGHT,
     PALETTE,
     keep_clear,
     legend_beside,
@@ -22,7 +20,8 @@ from skhvae.plotting._theme import (
 
 __all__ = ["LatentDisplay"]
 
-_ENDS = (0.02, 0.98)  # quantiles between which the colours of numbers run
+_OTHERS, _MISSING = "#555555", "#BBBBBB"
+_ENTRY = 30  # square points that a legend's dots take
 
 
 class LatentDisplay:
@@ -51,6 +50,7 @@ class LatentDisplay:
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> from skhvae import HeterogeneousVAEImputer
     >>> from skhvae.datasets import make_heterogeneous
     >>> from skhvae.plotting import LatentDisplay
@@ -59,6 +59,7 @@ class LatentDisplay:
     >>> display = LatentDisplay.from_estimator(imputer, table, "nominal_1")
     >>> display.positions.shape
     (200, 2)
+    >>> plt.close(display.figure_)
     """
 
     def __init__(
@@ -117,14 +118,14 @@ class LatentDisplay:
         values = None if feature is None else _observed(imputer, table, feature)
         return cls(positions, explained, values, feature).plot(ax)
 
-    def plot(self, ax=None, *, size=8.0) -> LatentDisplay:
+    def plot(self, ax=None, *, size=None) -> LatentDisplay:
         """Draw a point a row.
 
         Parameters
         ----------
         ax : Axes or None, default=None
-        size : float, default=8.0
-            Of the points, in square points.
+        size : float or None, default=None
+            Of the points, in square points; None makes them smaller where they are many.
 
         Returns
         -------
@@ -133,6 +134,8 @@ class LatentDisplay:
         """
         self.figure_, (self.ax_,) = new_axes(ax, 1, panel=(6.0, 4.4))
         self.points_, self.colorbar_ = [], None
+        if size is None:
+            size = np.clip(10_000 / len(self.positions), 5, 25)
         names = [
             f"principal component {i}"
             + (f" ({share:.0%} of the variance)" if share == share else "")
@@ -160,15 +163,14 @@ class LatentDisplay:
     def _draw_in_order(self, scale, coordinates, size) -> None:
         missing = np.isnan(coordinates)
         if missing.any():
-            grey = self._scatter(missing, LIGHT, size)
-            legend_on_top(self.ax_, [grey], ["missing"])
+            grey = self._scatter(missing, _MISSING, size)
+            legend = legend_on_top(self.ax_, [grey], ["missing"])
+            legend.legend_handles[0].set_sizes([_ENTRY])
         known = coordinates[~missing]
         if not len(known):
             return
-        low, high = np.quantile(known, _ENDS)
-        if low == high:
-            low, high = known.min(), known.max()
-        points = self._scatter(~missing, known, size, cmap="cividis", vmin=low, vmax=high)
+        low, high = scale.span(known)
+        points = self._scatter(~missing, known, size, cmap="viridis", vmin=low, vmax=high)
         beyond = {(True, False): "min", (False, True): "max", (True, True): "both"}
         extend = beyond.get((bool(known.min() < low), bool(known.max() > high)), "neither")
         self.colorbar_ = self.figure_.colorbar(
@@ -182,8 +184,8 @@ class LatentDisplay:
         common = np.sort(places[np.argsort(-counts, kind="stable")[: len(PALETTE)]])
         others = ~missing & ~np.isin(coordinates, common)
         groups = [
-            ("missing", missing, LIGHT),
-            (f"{len(places) - len(common)} others", others, GREY),
+            ("missing", missing, _MISSING),
+            (f"{len(places) - len(common)} others", others, _OTHERS),
         ]
         groups += [
             (scale.name(place), coordinates == place, colour)
@@ -194,12 +196,12 @@ class LatentDisplay:
             self._scatter(rows, colour, size)
         # Levels first: what lies under their points is named after them.
         entries = [*zip(self.points_, groups, strict=True)]
-        entries.sort(key=lambda entry: entry[1][2] in (LIGHT, GREY))
+        entries.sort(key=lambda entry: entry[1][2] in (_MISSING, _OTHERS))
         legend = legend_beside(
             self.ax_, [points for points, _ in entries], [g[0] for _, g in entries], scale.label
         )
         for handle in legend.legend_handles:
-            handle.set_sizes([30])
+            handle.set_sizes([_ENTRY])
 
 
 def _observed(imputer, table, feature: Feature) -> pd.Series:

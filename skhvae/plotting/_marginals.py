@@ -17,8 +17,8 @@ from skhvae.plotting._theme import (
     keep_clear,
     legend_of_figure,
     legend_on_top,
+    names_below,
     new_axes,
-    thinned,
 )
 from skhvae.schema import infer_schema
 from skhvae.table import as_table, missing_cells
@@ -28,7 +28,6 @@ __all__ = ["MarginalsDisplay"]
 _COLOURS = {"observed": BLUE, "imputed": VERMILLION, "generated": GREEN}
 _RESPONSES = ("sample_imputations", "transform")
 _TAIL = 0.005  # share of the cells at each end that may lie beyond the range shown
-_LETTERS = 30  # of the names of levels that stand side by side
 _LONG = 2.0  # how many times wider than the range between the tails the whole one must be for that
 
 
@@ -59,6 +58,7 @@ class MarginalsDisplay:
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> from skhvae import HeterogeneousVAEImputer
     >>> from skhvae.datasets import make_heterogeneous
     >>> from skhvae.evaluation import hide_cells
@@ -68,6 +68,7 @@ class MarginalsDisplay:
     >>> display = MarginalsDisplay.from_estimator(imputer, table, n_samples=100, features=4)
     >>> display.features_
     ['real_1', 'real_2', 'positive_1', 'positive_2']
+    >>> plt.close(display.figure_)
     """
 
     def __init__(self, schema: Schema, cells: dict):
@@ -85,7 +86,7 @@ class MarginalsDisplay:
         random_state=None,
         ax=None,
         features=12,
-        bins=30,
+        bins=20,
         max_levels=12,
     ) -> MarginalsDisplay:
         """Impute and generate with a fitted imputer, and draw.
@@ -129,14 +130,13 @@ class MarginalsDisplay:
             filled = complete(imputer, filled, table.index)
             cells["imputed"] = _cells(filled, missing[filled.columns])
         if n_samples is not None:
-            synthetic = complete(imputer, imputer.sample(n_samples, random_state=random_state))
-            cells["generated"] = _cells(synthetic)
+            cells["generated"] = _cells(as_table(imputer.sample(n_samples, random_state)))
         display = cls(imputer.schema_, cells)
         return display.plot(ax, features=features, bins=bins, max_levels=max_levels)
 
     @classmethod
     def from_tables(
-        cls, tables, *, feature_types="infer", ax=None, features=12, bins=30, max_levels=12
+        cls, tables, *, feature_types="infer", ax=None, features=12, bins=20, max_levels=12
     ) -> MarginalsDisplay:
         """Compare tables of the same columns.
 
@@ -160,12 +160,14 @@ class MarginalsDisplay:
 
         Examples
         --------
+        >>> import matplotlib.pyplot as plt
         >>> import pandas as pd
         >>> from skhvae.plotting import MarginalsDisplay
         >>> true, found = pd.DataFrame({"a": [1, 2, 2, 3]}), pd.DataFrame({"a": [2, 2, 2, 3]})
         >>> display = MarginalsDisplay.from_tables({"true": true, "found": found})
         >>> display.shares_[0]["found"]
         array([0.  , 0.75, 0.25])
+        >>> plt.close(display.figure_)
         """
         read = {label: as_table(table) for label, table in tables.items()}
         if not read:
@@ -179,7 +181,7 @@ class MarginalsDisplay:
         cells = {label: _cells(table[schema.names]) for label, table in read.items()}
         return cls(schema, cells).plot(ax, features=features, bins=bins, max_levels=max_levels)
 
-    def plot(self, ax=None, *, features=12, bins=30, max_levels=12) -> MarginalsDisplay:
+    def plot(self, ax=None, *, features=12, bins=20, max_levels=12) -> MarginalsDisplay:
         """Draw a panel a feature.
 
         Parameters
@@ -188,7 +190,7 @@ class MarginalsDisplay:
             One a panel.
         features : list of names or int, default=12
             Which features to draw, or how many at most. Those without an observed cell are left out.
-        bins : int, default=30
+        bins : int, default=20
         max_levels : int, default=12
             How many levels to show; the others, the rarest ones, share a bar.
 
@@ -241,6 +243,8 @@ class MarginalsDisplay:
             edges, shares = places, {k: _at_places(v, places) for k, v in values.items()}
             if isinstance(scale, Levels):
                 edges, shares = _label_levels(ax, scale, places, shares, max_levels)
+            else:
+                scale.prepare(ax.xaxis)
             self._draw_bars(ax, edges, shares)
         self.edges_.append(edges)
         self.shares_.append(shares)
@@ -321,7 +325,5 @@ def _label_levels(ax, scale: Levels, places, shares: dict, most: int):
             label: np.append(share[kept], 1 - share[kept].sum()) for label, share in shares.items()
         }
         places = np.arange(len(names))
-    thinned(ax.xaxis, places, names)
-    if sum(map(len, names)) > _LETTERS:
-        ax.tick_params(axis="x", rotation=90, labelsize="small")
+    names_below(ax, places, names)
     return places, shares

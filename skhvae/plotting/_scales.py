@@ -13,6 +13,8 @@ __all__ = ["Levels", "Numbers", "scale_of"]
 
 _DAY = 86_400 * 10**9
 _UNITS = {"days": _DAY, "hours": 3600 * 10**9, "minutes": 60 * 10**9, "seconds": 10**9}
+_MIDDLE = (0.02, 0.98)  # quantiles
+_WITHOUT_POWERS = (-4, 5)  # of ten, of numbers that are written out
 _FEW_COUNTS = 20  # whole numbers that are shown one by one
 
 
@@ -52,6 +54,11 @@ class Numbers:
             return None
         return np.arange(low, high + 1)
 
+    def span(self, values: np.ndarray) -> tuple[float, float]:
+        """From where to where colours run: but for the ends, of which few would take most of them."""
+        low, high = np.quantile(values, _MIDDLE)
+        return (low, high) if low < high else (values.min(), values.max())
+
     def edges(self, low: float, high: float, bins: int) -> np.ndarray:
         """Of equal bins that hold the range, each of them as many of the possible values."""
         if low == high:
@@ -65,7 +72,14 @@ class Numbers:
         return low - self.step / 2 + width * np.arange(n_bins + 1)
 
     def prepare(self, axis, most: int = 12) -> None:
-        """Label the axis."""
+        """Label the axis, at so many places at most."""
+        from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+        formatter = ScalarFormatter(useOffset=False)
+        formatter.set_powerlimits(_WITHOUT_POWERS)
+        axis.set_major_formatter(formatter)
+        whole = self.step == 1
+        axis.set_major_locator(MaxNLocator(min(most, 5), integer=whole, min_n_ticks=1))
 
 
 class Durations(Numbers):
@@ -105,7 +119,7 @@ class Dates(Numbers):
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
         zone = getattr(self.feature.example.iloc[0], "tzinfo", None)
-        locator = AutoDateLocator(tz=zone, minticks=3, maxticks=min(most, 6))
+        locator = AutoDateLocator(tz=zone, minticks=2, maxticks=max(5, min(most, 6)))
         axis.set_major_locator(locator)
         axis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
 
@@ -128,6 +142,9 @@ class Levels(Numbers):
 
     def places(self, values):
         return np.arange(max(len(self._levels), int(values.max()) + 1))
+
+    def span(self, values):
+        return 0, max(1, len(self._levels) - 1)
 
     def name(self, place) -> str:
         """What stands at a place."""

@@ -17,8 +17,10 @@ __all__ = [
     "check_count",
     "keep_clear",
     "legend_beside",
+    "legend_inside",
     "legend_of_figure",
     "legend_on_top",
+    "names_below",
     "new_axes",
     "pyplot",
     "text",
@@ -31,7 +33,7 @@ BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 GREY, LIGHT = "#8C8C8C", "#DDDDDD"
 
-_LINE = 0.16  # inches that a line of text takes
+_LINE, _LETTER = 0.16, 0.1  # inches that a line of text and a letter take
 
 
 def pyplot():
@@ -119,6 +121,16 @@ def thinned(axis, places, labels, most: int | None = None) -> None:
     axis.set_ticks(list(places)[::step], list(labels)[::step])
 
 
+def names_below(ax, places, names) -> None:
+    """Name places of the horizontal axis, upright where the names have no room side by side."""
+    width = ax.get_window_extent().width / ax.figure.dpi
+    if max(map(len, names), default=0) * len(names) > width / _LETTER:
+        ax.tick_params(axis="x", rotation=90, labelsize="small")
+        thinned(ax.xaxis, places, names)
+    else:
+        ax.set_xticks(places, names)
+
+
 def keep_clear(ax) -> None:
     """Leave away the lines of the frame that say nothing."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -136,6 +148,11 @@ def legend_beside(ax, handles, labels, title=None):
     return _legend(
         ax, handles, labels, title=title, loc="upper left", bbox_to_anchor=(1, 1), borderpad=0.2
     )
+
+
+def legend_inside(ax, handles, labels):
+    """A legend instead of data."""
+    return _legend(ax, handles, labels, loc="upper left", borderaxespad=0)
 
 
 def legend_of_figure(figure, handles, labels, n_columns: int = 4):

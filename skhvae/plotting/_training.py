@@ -48,6 +48,7 @@ class TrainingDisplay:
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> from skhvae import HeterogeneousVAEImputer
     >>> from skhvae.datasets import make_heterogeneous
     >>> from skhvae.plotting import TrainingDisplay
@@ -56,6 +57,7 @@ class TrainingDisplay:
     >>> display = TrainingDisplay.from_estimator(imputer)
     >>> [ax.get_title() for ax in display.axes_][:2]
     ['loss', 'KL term']
+    >>> plt.close(display.figure_)
     """
 
     def __init__(self, history: pd.DataFrame):
@@ -119,7 +121,9 @@ class TrainingDisplay:
         known = by_feature(history, "loss")
         coloured = outstanding(features, known.columns, _remaining(history))
         n_panels = len(totals) + len(tables)
-        self.figure_, self.axes_ = new_axes(ax, n_panels, n_columns=3, panel=(4.0, 2.9))
+        spare = int(ax is None and bool(tables))  # for the legend
+        self.figure_, axes = new_axes(ax, n_panels + spare, n_columns=3, panel=(4.0, 2.9))
+        self.axes_ = axes[:n_panels]
         self.lines_ = {}
         for panel, name in zip(self.axes_, totals, strict=False):
             title, unit = _TOTALS[name]
@@ -134,7 +138,7 @@ class TrainingDisplay:
             self.lines_ |= {f"{what}[{name}]": line for name, line in lines.items()}
             panel.set(title=title, ylabel=unit)
         if tables:
-            legend_of(self.axes_[-1], lines, coloured)
+            legend_of(self.axes_[-1], lines, coloured, axes[-1] if spare else None)
         return self
 
 
