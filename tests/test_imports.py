@@ -123,6 +123,10 @@ ALLOWED = {
         },
         NUMBERS | {"torch", "sklearn", "safetensors", "pyarrow"},
     ),
+    "plotting": (
+        {"table", "chunks", "columns", "features", "schema"},
+        NUMBERS | {"sklearn", "matplotlib"},
+    ),
     "__init__": ({"_version", "imputer", "persistence", "pooling"}, set()),
     "cli": (
         {"_version", "table", "features", "schema", "evaluation", "moo", "presets", "imputer"}

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from skhvae.features import Feature, Schema
-from skhvae.plotting._columns import chosen, complete, gaps, sampled, table_of
+from skhvae.plotting._cells import Predicted, some_rows
+from skhvae.plotting._columns import chosen, gaps, sampled, table_of
 from skhvae.plotting._scales import scale_of
+from skhvae.plotting._shares import gathered
 from skhvae.plotting._theme import (
     BLACK,
     BLUE,
@@ -121,7 +123,8 @@ class ImputationDisplay:
         max_rows : int or None, default=300
             Of more rows the pattern shows a random sample.
         random_state : int, RandomState instance or None, default=None
-            Of the draws, and of the rows and cells; these are the same in every call if it is None.
+            Of the draws, and of the rows and cells that are shown. None takes the estimator's own for draws, and
+            the same rows and cells in every call.
         ax, pattern, max_levels
             As for :meth:`plot`.
 
@@ -152,10 +155,10 @@ class ImputationDisplay:
             )
         columns = [schema.names.index(name) for name in names]
         rows = {
-            name: _some_rows(missing.iloc[:, i].to_numpy(), n_cells, random_state)
+            name: some_rows(missing.iloc[:, i].to_numpy(), n_cells, random_state)
             for name, i in zip(names, columns, strict=True)
         }
-        predicted = _Predicted(imputer, table, rows, coverage, n_draws, random_state)
+        predicted = Predicted(imputer, table, rows, coverage, n_draws, random_state)
         cells = {name: predicted.of(schema[name], rows[name]) for name in names}
         missing = missing.iloc[sampled(len(table), max_rows, random_state)]
         display = cls(schema, missing, cells, len(table), coverage)
@@ -242,18 +245,12 @@ class ImputationDisplay:
         scale = scale_of(feature)
         probabilities = cells.iloc[:, 1:].to_numpy(dtype=float)
         places = np.arange(probabilities.shape[1])
-        names = [scale.name(place) for place in places]
-        kept = places
-        if len(places) > most:
-            likely = np.argsort(-probabilities.max(axis=0), kind="stable")
-            kept = np.sort(likely[: most - 1])
-            others = 1 - probabilities[:, kept].sum(axis=1, keepdims=True)
-            probabilities = np.hstack([probabilities[:, kept], others])
-            names = [*(names[i] for i in kept), f"{len(places) - len(kept)} others"]
+        kept, names = scale.shortened(places, probabilities.max(axis=0), most)
+        probabilities = gathered(probabilities, kept)
         image = ax.imshow(probabilities, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         self.probabilities_[feature.name] = image
         guessed = scale.read(cells["estimate"]).astype(int)
-        at = np.array([np.flatnonzero(kept == g)[0] if g in kept else len(kept) for g in guessed])
+        at = np.where(np.isin(guessed, kept), np.searchsorted(kept, guessed), len(kept))
         guess = ax.plot(at, np.arange(len(cells)), "o", color=VERMILLION, markersize=5)
         guess[0].set_markeredgecolor(BLACK)
         guess[0].set_markeredgewidth(0.5)
@@ -261,37 +258,3 @@ class ImputationDisplay:
         ax.set_xlabel(scale.label)
         ax.figure.colorbar(image, ax=ax, label="probability")
         legend_on_top(ax, guess, ["best guess"])
-
-
-class _Predicted:
-    """What an imputer says of some rows, asked once for all columns."""
-
-    def __init__(self, imputer, table, rows: dict, coverage: float, n_draws: int, random_state):
-        self._rows = np.unique(np.concatenate([np.zeros(0, dtype=int), *rows.values()]))
-        if not len(self._rows):
-            return
-        # By place: the index of a table need not tell its rows apart.
-        some = table.iloc[self._rows].reset_index(drop=True)
-        ask = {"estimate": imputer.transform(some)}
-        ask["lower"], ask["upper"] = imputer.predict_interval(some, coverage)
-        draws = imputer.sample_imputations(some, n_draws, random_state) if n_draws else ()
-        ask |= {f"draw {i}": draw for i, draw in enumerate(draws, 1)}
-        self._tables = {what: complete(imputer, given, some.index) for what, given in ask.items()}
-        self._distributions = imputer.predict_distributions(some)
-        self._index = table.index[self._rows]
-
-    def of(self, feature: Feature, rows: np.ndarray) -> pd.DataFrame:
-        places = np.searchsorted(self._rows, rows)
-        tables = {"estimate": self._tables["estimate"]} if feature.type.finite else self._tables
-        cells = pd.DataFrame(
-            {what: table[feature.name].iloc[places] for what, table in tables.items()}
-        )
-        if feature.type.finite:
-            probabilities = self._distributions[feature.name].loc[places]
-            cells = pd.concat([cells, probabilities], axis=1)
-        return cells.set_axis(self._index[places])
-
-
-def _some_rows(missing: np.ndarray, most: int, random_state) -> np.ndarray:
-    rows = np.flatnonzero(missing)
-    return rows[sampled(len(rows), most, random_state)]

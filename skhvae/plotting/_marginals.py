@@ -8,6 +8,7 @@ import pandas as pd
 from skhvae.features import Schema
 from skhvae.plotting._columns import chosen, complete, gaps, table_of
 from skhvae.plotting._scales import Levels, scale_of
+from skhvae.plotting._shares import at_places, gathered, in_bins, middle
 from skhvae.plotting._theme import (
     BLUE,
     GREEN,
@@ -27,8 +28,6 @@ __all__ = ["MarginalsDisplay"]
 
 _COLOURS = {"observed": BLUE, "imputed": VERMILLION, "generated": GREEN}
 _RESPONSES = ("sample_imputations", "transform")
-_TAIL = 0.005  # share of the cells at each end that may lie beyond the range shown
-_LONG = 2.0  # how many times wider than the range between the tails the whole one must be for that
 
 
 class MarginalsDisplay:
@@ -232,17 +231,21 @@ class MarginalsDisplay:
         together = np.concatenate([np.zeros(0), *values.values()])
         places = scale.places(together) if len(together) else np.zeros(0)
         if places is None:
-            low, high = _range(together)
+            low, high = middle(together)
             edges = scale.edges(low, high, bins)
-            shares = {label: _in_bins(of_group, edges) for label, of_group in values.items()}
+            shares = {label: in_bins(of_group, edges) for label, of_group in values.items()}
             self._draw_histogram(ax, edges, shares)
             scale.prepare(ax.xaxis)
             if together.min() < edges[0] or together.max() > edges[-1]:
                 ax.set_xlabel(f"{scale.label}, ends: and beyond")
         else:
-            edges, shares = places, {k: _at_places(v, places) for k, v in values.items()}
+            edges, shares = places, {k: at_places(v, places) for k, v in values.items()}
             if isinstance(scale, Levels):
-                edges, shares = _label_levels(ax, scale, places, shares, max_levels)
+                common = np.max([*shares.values()], axis=0) if shares else places
+                kept, names = scale.shortened(places, common, max_levels)
+                shares = {label: gathered(share, kept) for label, share in shares.items()}
+                edges = np.arange(len(names))
+                names_below(ax, edges, names)
             else:
                 scale.prepare(ax.xaxis)
             self._draw_bars(ax, edges, shares)
@@ -290,40 +293,3 @@ def _cells(table: pd.DataFrame, which: pd.DataFrame | None = None) -> dict:
             wanted = wanted & which.iloc[:, i].to_numpy()
         cells[name] = column[wanted]
     return cells
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    """From where to where to show: everything, unless long tails would leave no room for the rest."""
-    low, high = values.min(), values.max()
-    start, end = np.quantile(values, [_TAIL, 1 - _TAIL])
-    if 0 < _LONG * (end - start) < high - low:
-        return float(start), float(end)
-    return float(low), float(high)
-
-
-def _in_bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Share of the values in each bin; what is outside counts to the bins at the ends."""
-    n_bins = len(edges) - 1
-    bins = np.clip(np.searchsorted(edges, values, "right") - 1, 0, n_bins - 1)
-    return np.bincount(bins, minlength=n_bins) / len(values)
-
-
-def _at_places(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Share of the values at each place."""
-    index = np.rint(values - places[0]).astype(int)
-    return np.bincount(index, minlength=len(places)) / len(values)
-
-
-def _label_levels(ax, scale: Levels, places, shares: dict, most: int):
-    """Name the levels; if they are too many, the rarest ones share the last place."""
-    names = [scale.name(place) for place in places]
-    if len(places) > most:
-        common = np.max([*shares.values()], axis=0)
-        kept = np.sort(np.argsort(-common, kind="stable")[: most - 1])
-        names = [*(names[i] for i in kept), f"{len(places) - len(kept)} others"]
-        shares = {
-            label: np.append(share[kept], 1 - share[kept].sum()) for label, share in shares.items()
-        }
-        places = np.arange(len(names))
-    names_below(ax, places, names)
-    return places, shares

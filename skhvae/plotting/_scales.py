@@ -150,6 +150,31 @@ class Levels(Numbers):
         """What stands at a place."""
         return text(self._levels[int(place)], 16) if place < len(self._levels) else "(unseen)"
 
+    def shortened(self, places, weights: np.ndarray, most: int) -> tuple[np.ndarray, list[str]]:
+        """Which places to show by themselves, at most so many with that of all others, and the names of all.
+
+        Parameters
+        ----------
+        places : ndarray of shape (n_places,)
+        weights : ndarray of shape (n_places,)
+            The largest are kept.
+        most : int
+
+        Returns
+        -------
+        kept : int ndarray of shape (n_kept,)
+            In order; indices into `places`.
+        names : list of str
+            One more than kept, if there are others.
+        """
+        kept = np.arange(len(places))
+        if len(places) > most:
+            kept = np.sort(np.argsort(-weights, kind="stable")[: most - 1])
+        names = [self.name(places[i]) for i in kept]
+        if n_others := len(places) - len(kept):
+            names.append(f"{n_others} others")
+        return kept, names
+
     def prepare(self, axis, most=12):
         places = np.arange(len(self._levels))
         thinned(axis, places, [self.name(place) for place in places], most)
