@@ -130,8 +130,8 @@ ALLOWED = {
     "__init__": ({"_version", "imputer", "persistence", "pooling"}, set()),
     "cli": (
         {"_version", "table", "features", "schema", "evaluation", "moo", "presets", "imputer"}
-        | {"persistence", "__init__"},
-        NUMBERS | {"pyarrow"},
+        | {"_version", "persistence", "plotting"},
+        NUMBERS | {"pyarrow", "matplotlib"},
     ),
     "__main__": ({"cli"}, set()),
 }

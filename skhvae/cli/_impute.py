@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 
-import skhvae
 from skhvae.cli._files import WRITERS, check_free, ending
 from skhvae.cli._options import add_imputer_options, add_table_options, new_imputer, read_table
 from skhvae.cli._problems import Problem
-from skhvae.persistence import write_at_once
+from skhvae.cli._report import report
+from skhvae.persistence import load, save, write_at_once
 
 __all__ = ["add_options", "run"]
 
@@ -63,7 +63,7 @@ def run(args, say) -> None:
     )  # what it returns is written, the others stay as they are
     say("imputing")
     completed = imputer.transform(table.data)
-    report = _report(args, imputer, table)
+    page = report(imputer, table.data, args.table, args.seed).encode() if args.report else None
     _write(args.output, write(table, completed), say)
     draws = (
         imputer.iter_imputations(table.data, args.draws, random_state=args.seed)
@@ -72,10 +72,10 @@ def run(args, say) -> None:
     )
     for path, draw in zip(draw_paths, draws, strict=True):
         _write(path, write(table, draw), say)
-    if report is not None:
-        _write(args.report, report, say)
+    if page is not None:
+        _write(args.report, page, say)
     if args.save:
-        skhvae.save(imputer.set_params(verbose=0), args.save)
+        save(imputer.set_params(verbose=0), args.save)
         say(f"wrote {args.save}")
 
 
@@ -90,20 +90,12 @@ def _check_extras(args) -> None:
 
 def _loaded(path: str, table):
     try:
-        imputer = skhvae.load(path)
+        imputer = load(path)
     except OSError as error:
         raise Problem(f"{path}: {error.strerror}") from error
     if not hasattr(imputer, "schema_"):
         raise Problem(f"{path}: holds an imputer that has not been fitted")
     return imputer
-
-
-def _report(args, imputer, table):
-    if not args.report:
-        return None
-    from skhvae.cli._report import report  # takes matplotlib
-
-    return report(imputer, table.data, args.table, args.seed).encode()
 
 
 def _write(path: str, data: bytes, say) -> None:

@@ -116,7 +116,7 @@ def _quality(imputer) -> list[str]:
         "root mean squared error / range (nrmse), share of wrong levels, mean difference of ranks / number of "
         f"levels. Mean over columns: {errors['error'].mean():.4f}, mean/mode {errors['baseline'].mean():.4f}.</p>",
         _picture(display, "Error of every column beside that of mean and mode"),
-        _table(shown.round(4), text=["column", "metric"]),
+        _table(shown.round(4).astype(object).where(shown.notna(), "–"), text=["column", "metric"]),
     ]
 
 

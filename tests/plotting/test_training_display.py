@@ -89,5 +89,5 @@ def test_without_a_history():
 
 
 def test_unknown_curves_are_refused(mixed):
-    with pytest.raises(ValueError, match="curves are some of .*found 'kl'"):
+    with pytest.raises(ValueError, match=r"curves are some of .*found 'kl'"):
         TrainingDisplay.from_estimator(mixed.imputer, curves=["kl"])
