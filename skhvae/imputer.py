@@ -160,7 +160,7 @@ class HeterogeneousVAEImputer(
     n_features_in_ : int
     n_samples_seen_ : int
         Rows of the training table, of all its chunks.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only if all column names are strings.
     indicator_ : MissingIndicator or None
     device_ : torch.device

@@ -85,8 +85,8 @@ def impartial_fork(h: Tensor, n_features: int, strategy: Strategy | None) -> Ten
 
     Returns
     -------
-    Tensor of shape (n_features, *shape of h)
-        Branch d is for feature d's head alone.
+    Tensor of shape (n_features, ...)
+        The shape of `h` behind the features. Branch d is for feature d's head alone.
 
     Examples
     --------

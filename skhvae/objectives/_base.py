@@ -87,7 +87,7 @@ class Objective(ABC):
 
     @staticmethod
     def noise(posterior: Posterior, shape, size: int, generator: torch.Generator) -> Tensor:
-        """Standard-normal numbers for points of every row's posterior, (*shape, ..., B, size)."""
+        """Standard-normal numbers for points of every row's posterior, (..., B, size), led by `shape`."""
         like = posterior.state
         shape = (*shape, *like.shape[:-1], size)
         return torch.randn(shape, dtype=like.dtype, device=like.device, generator=generator)
