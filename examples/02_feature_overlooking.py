@@ -29,6 +29,7 @@ parser.add_argument("--max-steps", type=int, default=2000, help="training steps 
 parser.add_argument("--model", default="vae", help="vae, or cvae to see that it suffers less")
 parser.add_argument("--beta", type=float, default=1.0)
 parser.add_argument("--strategies", default="sum,equal-norm,imtl-g,mgda,pcgrad")
+parser.add_argument("--picture", default="overlooking.png", help="where the picture goes")
 args = parser.parse_args()
 
 adult = load_adult().iloc[: args.rows]
@@ -66,3 +67,34 @@ with pd.option_context("display.width", 120, "display.max_columns", None):
     summary = {"total error": totals, f"overlooked of {len(learnable)}": overlooked.sum()}
     print(pd.DataFrame(summary).T.round(4))
 print(f"\nMean/mode: total error {errors['baseline'].mean():.4f}")
+
+# %%
+# And a picture of the features that can be learned: a strategy's mark far to the right of the others' is a feature
+# that it overlooks.
+try:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("For the picture: pip install matplotlib")
+else:
+    shown = ratios.loc[learnable.index].sort_values(ratios.columns[0])[::-1] if len(learnable) else ratios
+    figure, axes = plt.subplots(figsize=(7, 0.4 * len(shown) + 1.6), layout="constrained")
+    axes.hlines(shown.index, shown.min(axis=1), shown.max(axis=1), color="0.85", zorder=1)
+    colours = ["#d55e00", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#e69f00", "#000000"]
+    for i, strategy in enumerate(shown):
+        axes.scatter(
+            shown[strategy],
+            shown.index,
+            color=colours[i % len(colours)],
+            marker="osD^vP*X"[i % 8],
+            label=strategy,
+            zorder=2,
+        )
+    axes.axvline(1, color="0.45", linestyle=":")
+    axes.set(xlabel="error / error of mean or mode")
+    axes.set_title("Adult, a fifth hidden: what each strategy learns")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.savefig(args.picture, dpi=150)
+    print(f"Picture: {args.picture}")
