@@ -1,6 +1,7 @@
 """What all Displays have in common."""
 
 import sys
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -98,7 +99,7 @@ def test_texts_lie_within_the_figure_and_do_not_overlap(name, case, request):
         for axis in (ax.xaxis, ax.yaxis):
             boxes = list(shown_labels(axis, renderer)) if ax.axison else []
             checked += len(boxes)
-            for (one, left), (other, right) in zip(boxes, boxes[1:], strict=False):
+            for (one, left), (other, right) in pairwise(boxes):
                 assert not left.overlaps(right), (one, other)
             for label, box in boxes:
                 assert box.x0 > -2, label
