@@ -27,6 +27,7 @@ from skhvae.table import as_table, missing_cells
 __all__ = ["MarginalsDisplay"]
 
 _COLOURS = {"observed": BLUE, "imputed": VERMILLION, "generated": GREEN}
+_PER_ROW = 4  # panels
 _RESPONSES = ("sample_imputations", "transform")
 
 
@@ -210,7 +211,8 @@ class MarginalsDisplay:
         empty = [name for name in names if self.schema[name].is_empty]
         if empty or not names:
             raise ValueError(f"There is no observed cell to show, in columns {empty or 'at all'}.")
-        self.figure_, self.axes_ = new_axes(ax, len(names), n_columns=4, panel=(3.2, 2.5))
+        height = 2.5 if len(names) > _PER_ROW else 3.4
+        self.figure_, self.axes_ = new_axes(ax, len(names), _PER_ROW, panel=(3.2, height))
         self.features_, self.shares_, self.edges_ = names, [], []
         for panel, name in zip(self.axes_, names, strict=True):
             self._draw(panel, name, bins, max_levels)

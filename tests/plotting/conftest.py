@@ -84,7 +84,7 @@ def odd():
     rows = np.arange(n)
     table = pd.DataFrame(
         {
-            "$a$_b$": pd.array(random.normal(size=n), dtype="Float64"),
+            "$a$_b": pd.array(random.normal(size=n), dtype="Float64"),
             3: pd.array(random.integers(0, 5, n), dtype="Int64"),
             ("x", "y"): pd.array(random.random(n) < 0.5, dtype="boolean"),
             "empty": np.full(n, np.nan),

@@ -118,7 +118,7 @@ def test_names_are_shown_literally(name, odd):
     texts = [text.get_text() for text, _ in drawn_texts(display.figure_)]
     assert not [text for text in texts if "$" in text and cbook.is_math_text(text)]
     literally = {text.replace(r"\$", "$") for text in texts}
-    assert {"$a$_b$", "3"} <= literally
+    assert {"$a$_b", "3"} <= literally
 
 
 @every_display
