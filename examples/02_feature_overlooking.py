@@ -79,7 +79,11 @@ try:
 except ImportError:
     print("For the picture: pip install matplotlib")
 else:
-    shown = ratios.loc[learnable.index].sort_values(ratios.columns[0])[::-1] if len(learnable) else ratios
+    shown = (
+        ratios.loc[learnable.index].sort_values(ratios.columns[0])[::-1]
+        if len(learnable)
+        else ratios
+    )
     figure, axes = plt.subplots(figsize=(7, 0.4 * len(shown) + 1.6), layout="constrained")
     axes.hlines(shown.index, shown.min(axis=1), shown.max(axis=1), color="0.85", zorder=1)
     colours = ["#d55e00", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#e69f00", "#000000"]
