@@ -153,7 +153,7 @@ class HeterogeneousVAEImputer(
         members, of those alone that did not learn the cell, which is more than the error of all together.
     missingness_ : DataFrame or None
         A row a modelled feature: "n_missing" cells; the "mechanism" taken, "mar" or "mnar"; and how much
-        better than by chance the gaps are explained by a cell's "own_value" and by the "other_columns", in
+        better than by chance the gaps are explained by the "other_gaps" of a row, a cell's "own_value" and the "other_values", in
         nats less the number of free parameters, NaN where that was not asked.
     n_iter_ : int
         Epochs run.

@@ -196,8 +196,8 @@ class UncertaintyMixin:
 
         Returns
         -------
-        DataFrame or ndarray of shape (n_samples, n_features_out)
-            With the columns and dtypes of the training table, complete.
+        DataFrame of shape (n_samples, n_features)
+            With the columns and dtypes of the training table; those without an observed cell there stay empty.
         """
         check_is_fitted(self)
         _check_positive("n_samples", n_samples)
