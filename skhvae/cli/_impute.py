@@ -53,25 +53,21 @@ def run(args, say) -> None:
 
     table = read_table(args)
     if args.load:
-        imputer = _loaded(args.load, table)
+        imputer = _loaded(args.load)
     else:
         imputer = new_imputer(args, table)
         say(f"learning {table.data.shape[0]:,} rows of {table.data.shape[1]} columns")
         imputer.fit(table.data)
-    imputer.set_params(
-        keep_empty_features=False
-    )  # what it returns is written, the others stay as they are
+    # What transform returns is written; columns that are left out of it stay as they are.
+    imputer.set_params(keep_empty_features=False)
     say("imputing")
     completed = imputer.transform(table.data)
     page = report(imputer, table.data, args.table, args.seed).encode() if args.report else None
     _write(args.output, write(table, completed), say)
-    draws = (
-        imputer.iter_imputations(table.data, args.draws, random_state=args.seed)
-        if draw_paths
-        else ()
-    )
-    for path, draw in zip(draw_paths, draws, strict=True):
-        _write(path, write(table, draw), say)
+    if draw_paths:
+        draws = imputer.iter_imputations(table.data, args.draws, random_state=args.seed)
+        for path, draw in zip(draw_paths, draws, strict=True):
+            _write(path, write(table, draw), say)
     if page is not None:
         _write(args.report, page, say)
     if args.save:
@@ -88,7 +84,7 @@ def _check_extras(args) -> None:
             raise Problem(f"{option}: it takes {library}. Use pip install 'skhvae[{extra}]'")
 
 
-def _loaded(path: str, table):
+def _loaded(path: str):
     try:
         imputer = load(path)
     except OSError as error:

@@ -35,14 +35,11 @@ def main(argv=None) -> int:
 
     Examples
     --------
-    >>> import os, tempfile
+    >>> import contextlib, pathlib, tempfile
     >>> from skhvae.cli import main
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     os.chdir(folder)
-    ...     with open("data.csv", "w") as file:
-    ...         _ = file.write("age,smokes\\n31,yes\\n,no\\n28,\\n")
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    ...     _ = pathlib.Path("data.csv").write_text("age,smokes\\n31,yes\\n,no\\n28,\\n")
     ...     main(["inspect", "data.csv"])
-    ...     os.chdir("..")
     data.csv: 3 rows, 2 columns; 33.3% of the cells are missing, 1 rows are complete
     Schema of 2 columns
       column  type    dtype  missing  why
