@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -99,6 +99,7 @@ def one_column(values):
     return pd.DataFrame({"x": values})
 
 
+@settings(deadline=None)
 @given(hnp.arrays(float, (4, 6), elements=st.floats(-100, 100, width=32)))
 def test_energy_score_of_one_number_is_its_crps(draws):
     truth = np.arange(6.0)

@@ -14,6 +14,7 @@ Examples::
 from __future__ import annotations
 
 import argparse
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -140,10 +141,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--max-iter", type=int, default=60)
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="KEY=VALUE", help="for skhvae, a literal"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--out", type=Path, help="CSV file for every single interval")
     args = parser.parse_args()
-    params = {"max_iter": args.max_iter, "device": "cpu"}
+    pairs = (pair.partition("=") for pair in args.param)
+    given = {key: ast.literal_eval(value) for key, _, value in pairs}
+    params = {"max_iter": args.max_iter, "device": "cpu", **given}
     runs = Parallel(n_jobs=args.jobs, verbose=1)(
         delayed(replicate)(seed, args.rows, args.draws, args.members, params)
         for seed in range(args.replications)

@@ -110,7 +110,7 @@ class Decimal(Notation):
         if not cells.str.contains("[eE]").any():
             decimals = cells.str.extract(r"\.(\d*)\s*$")[0].fillna("")
             self._decimals = int(decimals.str.len().max())
-        return pd.to_numeric(cells).astype(float)
+        return cells.astype(object).astype(float)  # exactly, as to_numeric of pandas 3.0 is not
 
     def write(self, values):
         if self._decimals is None:

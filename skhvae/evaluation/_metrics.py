@@ -40,6 +40,8 @@ def _numbers(column, feature) -> np.ndarray:
 
 
 def _codes(column, feature) -> np.ndarray:
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)  # Arrow before 25 has no codes for its float16
     return pd.factorize(column)[0].astype(float)
 
 

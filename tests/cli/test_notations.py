@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skhvae.cli._declarations import Declaration
@@ -73,6 +73,7 @@ def test_declared():
     assert mostly.bad(cells(["2024-02-29", "soon"])).tolist() == [False, True]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**17), 10**17), min_size=1))
 def test_integers_come_back(values):
     text = cells(map(str, values))
