@@ -1,6 +1,6 @@
 """Wheel and sdist hold what they must and nothing else; each is installed by itself and imported from there.
 
-python .ci/check_packages.py DIST TREE
+Run as ``python .ci/check_packages.py DIST TREE``.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ myst_heading_anchors = 3
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings tell types, and more of them
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 

@@ -1,11 +1,18 @@
 """Impute tables of mixed types with heterogeneous VAEs and impartial gradients."""
 
+from typing import TYPE_CHECKING, Any
+
 from skhvae._version import __version__
+
+if TYPE_CHECKING:
+    from skhvae.imputer import HeterogeneousVAEImputer
+    from skhvae.persistence import load, save
+    from skhvae.pooling import pool
 
 __all__ = ["HeterogeneousVAEImputer", "__version__", "load", "pool", "save"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # torch is imported when one of these is asked for, so that importing the package is quick.
     if name == "HeterogeneousVAEImputer":
         from skhvae.imputer import HeterogeneousVAEImputer
@@ -22,5 +29,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

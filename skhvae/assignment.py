@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from skhvae.features import FEATURE_TYPES, Feature, Schema, nearest
 from skhvae.likelihoods import LIKELIHOODS, Likelihood
 from skhvae.table import label
@@ -9,7 +11,7 @@ from skhvae.table import label
 __all__ = ["assign_likelihoods", "family_name"]
 
 
-def assign_likelihoods(schema: Schema, declared: dict | None) -> dict:
+def assign_likelihoods(schema: Schema, declared: Mapping | None) -> dict:
     """The column's own likelihood, else its type's, else the default of the type.
 
     Parameters

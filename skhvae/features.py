@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,17 +135,17 @@ class Schema:
     features : sequence of Feature
     """
 
-    def __init__(self, features):
+    def __init__(self, features: Iterable[Feature]) -> None:
         self.features = tuple(features)
         self._by_name = {feature.key: feature for feature in self.features}
 
     def __len__(self) -> int:
         return len(self.features)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Feature]:
         return iter(self.features)
 
-    def __getitem__(self, name) -> Feature:
+    def __getitem__(self, name: Hashable) -> Feature:
         return self._by_name[key(name)]
 
     @property

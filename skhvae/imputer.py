@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
@@ -26,6 +31,10 @@ from skhvae.schema import Schema, infer_schema
 from skhvae.table import as_table, in_form_of, is_table, missing_cells
 from skhvae.uncertainty import UncertaintyMixin, check_coverage
 from skhvae.weights import check_weights, repetitions
+
+if TYPE_CHECKING:
+    from skhvae.likelihoods import Likelihood
+    from skhvae.typing import FeatureTypes, Moo, RandomState, Table
 
 __all__ = ["HeterogeneousVAEImputer"]
 
@@ -201,40 +210,40 @@ class HeterogeneousVAEImputer(
     def __init__(
         self,
         *,
-        missing_values=np.nan,
-        feature_types="infer",
-        likelihoods=None,
-        model="cvae",
-        objective="elbo",
-        n_importance_samples=5,
-        moo="equal-norm",
-        preset="default",
-        latent_dim=64,
-        hidden_layer_sizes="auto",
-        n_members="auto",
-        bootstrap=False,
-        dropout=0.0,
-        beta=0.1,
-        batch_size="auto",
-        learning_rate_init=2e-3,
-        alpha=1e-4,
-        max_iter=400,
-        max_steps="auto",
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=50,
-        tol=0.0,
-        warm_start=False,
-        handle_unknown="missing",
-        add_indicator=False,
-        keep_empty_features=False,
-        mechanism="auto",
-        use_repeated_rows=True,
-        checkpoint_dir=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        missing_values: Any = np.nan,
+        feature_types: FeatureTypes = "infer",
+        likelihoods: Mapping[Hashable, str | Likelihood] | None = None,
+        model: Literal["cvae", "vae", "hivae"] = "cvae",
+        objective: Literal["elbo", "iwae", "dreg"] = "elbo",
+        n_importance_samples: int = 5,
+        moo: Moo | tuple[Moo, ...] = "equal-norm",
+        preset: Literal["fast", "default", "best"] = "default",
+        latent_dim: int = 64,
+        hidden_layer_sizes: Sequence[int] | Literal["auto"] = "auto",
+        n_members: int | Literal["auto"] = "auto",
+        bootstrap: bool = False,
+        dropout: float = 0.0,
+        beta: float = 0.1,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate_init: float = 2e-3,
+        alpha: float = 1e-4,
+        max_iter: int = 400,
+        max_steps: int | Literal["auto"] = "auto",
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 50,
+        tol: float = 0.0,
+        warm_start: bool = False,
+        handle_unknown: Literal["missing", "error"] = "missing",
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        mechanism: Literal["auto", "mar", "mnar"] = "auto",
+        use_repeated_rows: bool = True,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.missing_values = missing_values
         self.feature_types = feature_types
         self.likelihoods = likelihoods
@@ -269,7 +278,7 @@ class HeterogeneousVAEImputer(
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Table, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Infer the feature types of `X` and train on its observed cells.
 
         Parameters
@@ -303,15 +312,15 @@ class HeterogeneousVAEImputer(
             If training diverges.
         """
         fitted = self._fitted(X, y, sample_weight)
-        self.__dict__ = vars(fitted)  # at once: an interruption finds the one or the other
+        self.__dict__ = fitted.__dict__  # at once: an interruption finds the one or the other
         return self
 
     @with_callbacks
-    def _fitted(self, X, y, sample_weight) -> HeterogeneousVAEImputer:
+    def _fitted(self, X, y, sample_weight) -> Self:
         """A stand-in that has learned everything, so that a failed fit leaves this object as it was."""
         fitted = object.__new__(type(self))
         previous = getattr(self, "_engine", None) if self.warm_start else None
-        vars(fitted).update(
+        fitted.__dict__.update(
             {
                 k: v
                 for k, v in vars(self).items()
@@ -320,7 +329,7 @@ class HeterogeneousVAEImputer(
         )
         task = FitTask(self, X, y, sample_weight)
         fitted._fit(X, sample_weight, previous, task)
-        task.close(vars(fitted))
+        task.close(fitted.__dict__)
         return fitted
 
     def _fit(self, X, sample_weight, previous: Engine | None, task: FitTask) -> None:
@@ -344,7 +353,7 @@ class HeterogeneousVAEImputer(
             raise ValueError(
                 f"At least 2 rows are needed to learn from, found n_samples = {len(table)}."
             )
-        recipe = recipe_of(self, *table.shape, previous and previous.recipe)
+        recipe = recipe_of(self, *table.shape, previous.recipe if previous else None)
         if previous is None:
             encoder = self._new_encoder(table, named=is_table(X))
         else:
@@ -369,9 +378,9 @@ class HeterogeneousVAEImputer(
             weights=weights,
             watcher=task,
         )
-        vars(self).update(_learned(engine))
+        self.__dict__.update(_learned(engine))
 
-    def partial_fit(self, X, y=None, schema=None):
+    def partial_fit(self, X: Table, y: Any = None, schema: Schema | None = None) -> Self:
         """Learn a chunk of a table that grows: one pass over it.
 
         The first call decides what the columns are, and their scales, so its chunk should be neither small
@@ -419,9 +428,9 @@ class HeterogeneousVAEImputer(
         (200, 0)
         """
         fitted = object.__new__(type(self))
-        vars(fitted).update(vars(self))
+        fitted.__dict__.update(vars(self))
         fitted._learn_chunk(X, schema, getattr(self, "_engine", None))
-        self.__dict__ = vars(fitted)
+        self.__dict__ = fitted.__dict__
         return self
 
     def _learn_chunk(self, X, schema: Schema | None, previous: Engine | None) -> None:
@@ -432,7 +441,7 @@ class HeterogeneousVAEImputer(
         n_seen = 0 if previous is None else self.n_samples_seen_
         # A table that grows is taken for a large one.
         made_for = max(len(table), _GROWING)
-        recipe = recipe_of(self, *table.shape, previous and previous.recipe, made_for)
+        recipe = recipe_of(self, *table.shape, previous.recipe if previous else None, made_for)
         if previous is None:
             if len(table) < 2:
                 raise ValueError(
@@ -447,7 +456,7 @@ class HeterogeneousVAEImputer(
         seed = int(np.random.SeedSequence([seed, n_seen]).generate_state(1)[0])
         engine = Engine(encoder, device).learn(table, recipe, seed, previous)
         self.n_samples_seen_ = n_seen + len(table)
-        vars(self).update(_learned(engine))
+        self.__dict__.update(_learned(engine))
 
     def _new_indicator(self, missing: np.ndarray) -> MissingIndicator | None:
         if not self.add_indicator:
@@ -470,7 +479,7 @@ class HeterogeneousVAEImputer(
         likelihoods = assign_likelihoods(schema, self.likelihoods)
         return TableEncoder(schema, likelihoods, self.missing_values, self.handle_unknown)
 
-    def fit_transform(self, X, y=None, **fit_params):
+    def fit_transform(self, X: Table, y: Any = None, **fit_params: Any) -> Any:
         """:meth:`fit` to `X`, and :meth:`transform` it.
 
         Parameters
@@ -488,7 +497,7 @@ class HeterogeneousVAEImputer(
         refuse_chunks(X)  # before training
         return super().fit_transform(X, y, **fit_params)
 
-    def transform(self, X):
+    def transform(self, X: Table) -> Any:
         """Fill the missing cells of `X`; observed cells are returned as they are.
 
         Parameters
@@ -544,7 +553,7 @@ class HeterogeneousVAEImputer(
         names = enumerate(self.schema_.names)
         return [name if isinstance(name, str) else f"x{i}" for i, name in names]
 
-    def encode(self, X) -> np.ndarray:
+    def encode(self, X: Table) -> np.ndarray:
         """The posterior mean of z for every row, given its observed cells.
 
         Parameters
@@ -559,7 +568,7 @@ class HeterogeneousVAEImputer(
         check_is_fitted(self)
         return self._engine.latent(self._own_and_table(X)[1])
 
-    def score(self, X, y=None, sample_weight=None) -> float:
+    def score(self, X: Table, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the mean error of the features: greater is better.
 
         Parameters
@@ -580,7 +589,12 @@ class HeterogeneousVAEImputer(
         return -total_error(self.score_features(X, y, sample_weight))
 
     def score_features(
-        self, X, y=None, sample_weight=None, proper_scores=False, coverage=0.9
+        self,
+        X: Table,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        proper_scores: bool = False,
+        coverage: float = 0.9,
     ) -> pd.DataFrame:
         """Error of every feature, beside that of mean and mode on the same cells.
 
@@ -614,15 +628,14 @@ class HeterogeneousVAEImputer(
                 raise ValueError(
                     f"y must be the complete table of X's shape {table.shape}, found {complete.shape}."
                 )
-        errors = self._engine.errors(table, complete, sample_weight)
+        weights = None if sample_weight is None else check_weights(sample_weight, len(table))
+        errors = self._engine.errors(table, complete, weights)
         if not proper_scores:
             return errors
-        if sample_weight is not None:
-            sample_weight = check_weights(sample_weight, len(table))
-        scores = self._engine.proper_scores(table, complete, coverage, sample_weight)
+        scores = self._engine.proper_scores(table, complete, coverage, weights)
         return errors.join(scores.set_axis(errors.index))
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the columns that :meth:`transform` returns.
 
         Parameters

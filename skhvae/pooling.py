@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 __all__ = ["PooledEstimates", "pool"]
+
+Numbers = Any  # a float, an ndarray or a Series of k, as the estimates are
 
 
 @dataclass(frozen=True)
@@ -39,22 +42,22 @@ class PooledEstimates:
     """
 
     n_imputations: int
-    estimate: float | np.ndarray | pd.Series
-    within: float | np.ndarray | pd.Series
-    between: float | np.ndarray | pd.Series
-    variance: float | np.ndarray | pd.Series
-    dof: float | np.ndarray | pd.Series
-    relative_increase: float | np.ndarray | pd.Series
-    fraction_missing: float | np.ndarray | pd.Series
-    fraction_missing_information: float | np.ndarray | pd.Series
+    estimate: Numbers
+    within: Numbers
+    between: Numbers
+    variance: Numbers
+    dof: Numbers
+    relative_increase: Numbers
+    fraction_missing: Numbers
+    fraction_missing_information: Numbers
     covariance: np.ndarray | pd.DataFrame | None = None
 
     @property
-    def std_error(self):
+    def std_error(self) -> Numbers:
         """Square root of `variance`."""
         return self.variance**0.5
 
-    def interval(self, coverage: float = 0.95) -> tuple:
+    def interval(self, coverage: float = 0.95) -> tuple[Numbers, Numbers]:
         """Ends of the central interval of Student's t, each like `estimate`.
 
         They are infinite where `dof` is too near 0 for finite ones.
@@ -73,7 +76,7 @@ class PooledEstimates:
         half = self._like(quantile) * self.std_error
         return self.estimate - half, self.estimate + half
 
-    def p_values(self, null: float = 0.0):
+    def p_values(self, null: float = 0.0) -> Numbers:
         """Two-sided p-values of Student's t against a value, like `estimate`."""
         dof = np.asarray(self.dof)
         p_values = 2 * stats.t.sf(np.abs(self._statistic(null)), dof)
@@ -94,18 +97,18 @@ class PooledEstimates:
         }
         return pd.DataFrame({name: pd.Series(column) for name, column in columns.items()})
 
-    def _statistic(self, null):
+    def _statistic(self, null: float) -> Numbers:
         distance, error = np.asarray(self.estimate - null), np.asarray(self.std_error)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             return self._like(np.where(distance == 0, 0.0, distance / error))
 
-    def _like(self, values):
+    def _like(self, values: Any) -> Numbers:
         if isinstance(self.estimate, pd.Series):
             return pd.Series(values, index=self.estimate.index)
         return float(values) if isinstance(self.estimate, float) else values
 
 
-def pool(estimates, variances, dof_complete: float | None = None) -> PooledEstimates:
+def pool(estimates: Any, variances: Any, dof_complete: float | None = None) -> PooledEstimates:
     r"""Pool the results of one analysis of several imputations by Rubin's rules [1]_.
 
     .. math:: \bar Q = \frac1m \sum_i Q_i, \qquad
@@ -187,15 +190,25 @@ def pool(estimates, variances, dof_complete: float | None = None) -> PooledEstim
     # (r + 2 / (dof + 3)) / (1 + r), also where nothing is known within the imputations
     information = share + rest * 2 / (dof + 3)
 
-    def shaped(values):
+    def shaped(values: np.ndarray) -> Numbers:
         if index is not None:
             return pd.Series(values, index=index)
         return float(values[0]) if scalar else values
 
     if covariance is not None and index is not None:
         covariance = pd.DataFrame(covariance, index=index, columns=index)
-    parts = q[0] + deviations.mean(0), within, between, variance, dof, increase, share, information
-    return PooledEstimates(m, *map(shaped, parts), covariance=covariance)
+    parts = {
+        "estimate": q[0] + deviations.mean(0),
+        "within": within,
+        "between": between,
+        "variance": variance,
+        "dof": dof,
+        "relative_increase": increase,
+        "fraction_missing": share,
+        "fraction_missing_information": information,
+    }
+    each = {name: shaped(part) for name, part in parts.items()}
+    return PooledEstimates(m, **each, covariance=covariance)
 
 
 def _numbers(values, name: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ import pandas as pd
 from skhvae import table as tables
 from skhvae.features import FEATURE_TYPES, Feature, FeatureType, Schema, key, nearest
 from skhvae.table import label
+from skhvae.typing import FeatureTypes
 
 __all__ = ["FEATURE_TYPES", "Feature", "FeatureType", "Schema", "infer_schema", "key", "nearest"]
 
@@ -33,7 +35,11 @@ _ENOUGH_TO_SEE_MANY = 1000  # cells; most columns show there that their values a
 
 
 def infer_schema(
-    table, feature_types="infer", missing_values=np.nan, whole_numbers=True, all_levels=False
+    table: pd.DataFrame,
+    feature_types: FeatureTypes = "infer",
+    missing_values: Any = np.nan,
+    whole_numbers: bool = True,
+    all_levels: bool = False,
 ) -> Schema:
     """Infer each column's feature type from its dtype and its observed values.
 
@@ -111,8 +117,8 @@ def _infer_feature(column, declared, missing_values, whole_numbers, all_levels) 
         n_rows=len(column),
     )
     if missing.all():
-        kind = FEATURE_TYPES[declared or ("real" if numeric else "nominal")]
-        return Feature(type=kind, why="no observed cell", **about)
+        empty = FEATURE_TYPES[declared or ("real" if numeric else "nominal")]
+        return Feature(type=empty, why="no observed cell", **about)
     about["example"] = column.iloc[[int(np.argmin(missing))]]
     if numeric:
         kind, why, more = _numbers(column, missing, stored, declared, whole_numbers)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,28 @@ from sklearn.utils.validation import check_is_fitted
 from skhvae.chunks import one_table
 from skhvae.columns import check_columns
 
+if TYPE_CHECKING:
+    from skhvae.engine import Engine
+    from skhvae.typing import RandomState, Table
+
 __all__ = ["UncertaintyMixin", "check_coverage"]
 
 
 class UncertaintyMixin:
     """The part of an imputer that asks its engine how sure it is."""
 
-    def sample_imputations(self, X, n_imputations=5, random_state=None, calibrate=True) -> list:
+    _engine: Engine
+    keep_empty_features: bool
+    random_state: RandomState
+    _given_back: Callable[..., Any]
+
+    def sample_imputations(
+        self,
+        X: Table,
+        n_imputations: int = 5,
+        random_state: RandomState = None,
+        calibrate: bool = True,
+    ) -> list[Any]:
         """Multiple imputation: several completed tables, which differ where `X` leaves doubt.
 
         The missing cells of a row are drawn jointly, one after the other in random order, each given the
@@ -64,7 +80,13 @@ class UncertaintyMixin:
         """
         return list(self.iter_imputations(X, n_imputations, random_state, calibrate))
 
-    def iter_imputations(self, X, n_imputations=5, random_state=None, calibrate=True) -> Iterator:
+    def iter_imputations(
+        self,
+        X: Table,
+        n_imputations: int = 5,
+        random_state: RandomState = None,
+        calibrate: bool = True,
+    ) -> Iterator[Any]:
         """The tables of :meth:`sample_imputations`, one at a time, so that no more than one is in memory.
 
         Parameters
@@ -85,7 +107,9 @@ class UncertaintyMixin:
         missing = self._engine.encoder.missing(table)
         return (self._given_back(X, own, draw, missing) for draw in draws)
 
-    def predict_distributions(self, X, quantiles=(0.05, 0.5, 0.95), calibrate=True) -> dict:
+    def predict_distributions(
+        self, X: Table, quantiles: Sequence[float] = (0.05, 0.5, 0.95), calibrate: bool = True
+    ) -> dict[Any, pd.DataFrame]:
         """What is predicted for every missing cell.
 
         Parameters
@@ -127,7 +151,9 @@ class UncertaintyMixin:
         _, table = self._own_and_table(X)
         return self._engine.distributions(table, quantiles, calibrate)
 
-    def predict_interval(self, X, coverage=0.9, calibrate=True) -> tuple:
+    def predict_interval(
+        self, X: Table, coverage: float = 0.9, calibrate: bool = True
+    ) -> tuple[Any, Any]:
         """Intervals for the missing cells of columns with an order.
 
         Parameters
@@ -168,7 +194,7 @@ class UncertaintyMixin:
         missing = self._engine.encoder.missing(table)
         return tuple(self._given_back(X, own, end, missing) for end in ends)
 
-    def score_samples(self, X) -> np.ndarray:
+    def score_samples(self, X: Table) -> np.ndarray:
         """Log density of the observed cells of every row: how usual it is.
 
         Parameters
@@ -185,7 +211,7 @@ class UncertaintyMixin:
         check_is_fitted(self)
         return self._engine.log_densities(self._own_and_table(X)[1])
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Any:
         """Synthetic rows like those of the training table.
 
         Parameters
@@ -212,12 +238,12 @@ class UncertaintyMixin:
         return int(check_random_state(given).randint(2**31 - 1))
 
 
-def check_coverage(coverage) -> None:
+def check_coverage(coverage: Any) -> None:
     """Raise a ValueError unless it is a share of cells that intervals can cover."""
-    if not (isinstance(coverage, Real) and 0 < coverage < 1):
+    if not (isinstance(coverage, Real) and 0 < float(coverage) < 1):
         raise ValueError(f"coverage must be a number between 0 and 1, found {coverage!r}.")
 
 
-def _check_positive(name: str, value) -> None:
+def _check_positive(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} must be a positive integer, found {value!r}.")

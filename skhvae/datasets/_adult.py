@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from typing import Any
 
 import pandas as pd
 
@@ -79,9 +80,9 @@ def load_adult() -> pd.DataFrame:
     1   50  Self-emp-not-inc  Bachelors
     2   38           Private    HS-grad
     """
-    categories = {
+    dtypes: dict[str, Any] = _NUMBERS | {
         name: pd.CategoricalDtype(levels.split(), ordered=name == "education")
         for name, levels in _LEVELS.items()
     }
     with as_file(files("skhvae.datasets") / "data" / "adult.csv.gz") as path:
-        return pd.read_csv(path, dtype=_NUMBERS | categories, keep_default_na=False, na_values=[""])
+        return pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""])

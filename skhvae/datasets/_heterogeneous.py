@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skhvae.evaluation import imputation_errors
+from skhvae.typing import RandomState
 
 _EPOCH = pd.Timestamp("2020-01-01").to_datetime64().astype("datetime64[s]")
 _DAY = 86_400
@@ -29,7 +30,7 @@ def make_heterogeneous(
     n_levels: int = 5,
     latent_dim: int = 2,
     noise: float = 0.3,
-    random_state=None,
+    random_state: RandomState = None,
 ) -> Bunch:
     """Generate a complete table of mixed types whose columns depend on each other.
 
@@ -131,11 +132,11 @@ def make_heterogeneous(
     functions = [_Function(n_levels if kind == "nominal" else 1, latent_dim, rng) for kind in kinds]
     scales = 10 ** rng.uniform(-2, 5, size=len(kinds))
     latent = rng.standard_normal((n_rows, latent_dim))
-    data, best = {}, {}
+    columns, centres = {}, {}
     for name, kind, function, scale in zip(names, kinds, functions, scales, strict=True):
         clean = function(latent)
-        data[name], best[name] = _COLUMNS[kind](clean, noise, scale, n_levels, rng)
-    data, best = pd.DataFrame(data), pd.DataFrame(best)
+        columns[name], centres[name] = _COLUMNS[kind](clean, noise, scale, n_levels, rng)
+    data, best = pd.DataFrame(columns), pd.DataFrame(centres)
     feature_types = dict(zip(names, kinds, strict=True))
     return Bunch(
         data=data,
@@ -154,7 +155,7 @@ def _check(numbers, n_rows, n_levels, latent_dim, noise) -> None:
             raise ValueError(f"{name} must be an integer of at least {least}, found {value!r}.")
     if not any(numbers.values()):
         raise ValueError("The table must have a column, found 0 for every feature type.")
-    if not (isinstance(noise, Real) and 0 <= noise < np.inf):
+    if not (isinstance(noise, Real) and 0 <= float(noise) < np.inf):
         raise ValueError(f"noise must be a non-negative number, found {noise!r}.")
 
 

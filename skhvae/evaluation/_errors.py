@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from skhvae import table as tables
 from skhvae.evaluation._metrics import METRICS
 from skhvae.schema import Feature, Schema, infer_schema
+from skhvae.typing import FeatureTypes, Table
 from skhvae.weights import check_weights
 
 __all__ = ["imputation_errors", "total_error"]
 
 
 def imputation_errors(
-    X_true, X_imputed, hidden, feature_types="infer", sample_weight=None
+    X_true: Table,
+    X_imputed: Table,
+    hidden: Any,
+    feature_types: FeatureTypes | Schema = "infer",
+    sample_weight: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Error of every feature's imputations, in HI-VAE's metrics [1]_, beside that of mean and mode.
 
@@ -71,8 +79,9 @@ def imputation_errors(
     """
     true = tables.as_table(X_true)
     imputed, hidden = _aligned(true, X_true, X_imputed, hidden)
-    schema = feature_types
-    if not isinstance(schema, Schema):
+    if isinstance(feature_types, Schema):
+        schema = feature_types
+    else:
         schema = infer_schema(true, feature_types, whole_numbers=tables.is_table(X_true))
     if sample_weight is not None:
         sample_weight = check_weights(sample_weight, len(true))

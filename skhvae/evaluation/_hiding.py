@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,19 @@ import pandas as pd
 from skhvae import table as tables
 from skhvae.evaluation._metrics import METRICS
 from skhvae.schema import infer_schema, nearest
+from skhvae.typing import RandomState, Table
 
 __all__ = ["hide_cells"]
 
 _STEEPNESS = 1.5
 
 
-def hide_cells(X, fraction: float = 0.2, mechanism: str = "mcar", random_state=None):
+def hide_cells(
+    X: Table,
+    fraction: float = 0.2,
+    mechanism: str = "mcar",
+    random_state: RandomState = None,
+) -> tuple[Any, np.ndarray]:
     """Hide known cells on purpose, so that their imputations can be compared with the truth.
 
     Parameters

@@ -47,10 +47,8 @@ def _codes(column, feature) -> np.ndarray:
 
 def _ranks(column, feature) -> np.ndarray:
     if not isinstance(feature.dtype, pd.CategoricalDtype):
-        levels = pd.Series(feature.levels).astype(column.dtype)
-        return np.interp(
-            _numbers(column, feature), _numbers(levels, feature), np.arange(len(levels))
-        )
+        known = pd.Series(feature.levels).astype(column.dtype)
+        return np.interp(_numbers(column, feature), _numbers(known, feature), np.arange(len(known)))
     levels = feature.dtype.categories
     ranks = levels.get_indexer(column.astype(object))
     unknown = column[(ranks < 0) & ~tables.missing_cells(column)].unique().tolist()

@@ -6,13 +6,16 @@ A score is proper if nobody does better on average than by saying what he believ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skhvae import table as tables
 from skhvae.evaluation._metrics import METRICS
 from skhvae.schema import Schema, infer_schema
+from skhvae.typing import FeatureTypes, Table
 
 __all__ = [
     "brier_score",
@@ -24,7 +27,7 @@ __all__ = [
 ]
 
 
-def crps_of_quantiles(truth, quantiles, levels) -> NDArray:
+def crps_of_quantiles(truth: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> NDArray:
     r"""Continuous ranked probability score of distributions given by their quantiles.
 
     .. math:: \operatorname{CRPS}(F, x) = 2 \int_0^1 \rho_q(x - F^{-1}(q)) \, dq, \qquad
@@ -69,7 +72,7 @@ def crps_of_quantiles(truth, quantiles, levels) -> NDArray:
     return 2 * np.maximum(above * levels, above * (levels - 1)) @ np.diff(ends)
 
 
-def crps_of_draws(truth, draws) -> NDArray:
+def crps_of_draws(truth: ArrayLike, draws: ArrayLike) -> NDArray:
     r"""Continuous ranked probability score of distributions given by draws, without bias for few of them.
 
     .. math:: \frac1m \sum_i |x_i - x| - \frac1{2 m (m - 1)} \sum_{i, j} |x_i - x_j|
@@ -110,7 +113,7 @@ def crps_of_draws(truth, draws) -> NDArray:
     return np.abs(draws - truth).mean(0) - spread
 
 
-def log_score(truth, probabilities) -> NDArray:
+def log_score(truth: ArrayLike, probabilities: ArrayLike) -> NDArray:
     """Minus the log probability of the true level, in nats.
 
     Parameters
@@ -133,7 +136,7 @@ def log_score(truth, probabilities) -> NDArray:
     return -np.log(np.maximum(_of_truth(truth, probabilities), np.finfo(np.float64).tiny))
 
 
-def brier_score(truth, probabilities) -> NDArray:
+def brier_score(truth: ArrayLike, probabilities: ArrayLike) -> NDArray:
     """Sum over the levels of the squared differences between what is predicted and what is true.
 
     Parameters
@@ -167,7 +170,9 @@ def _of_truth(truth, probabilities) -> NDArray:
     return probabilities[np.arange(len(truth)), truth]
 
 
-def interval_score(truth, lower, upper, coverage: float) -> NDArray:
+def interval_score(
+    truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, coverage: float
+) -> NDArray:
     r"""Width of an interval, and what it costs that the truth is outside it.
 
     .. math:: (u - l) + \frac2\alpha (l - x)_+ + \frac2\alpha (x - u)_+, \qquad \alpha = 1 - \text{coverage}
@@ -203,7 +208,12 @@ def interval_score(truth, lower, upper, coverage: float) -> NDArray:
     return (upper - lower) + 2 / (1 - coverage) * outside
 
 
-def energy_score(X_true, draws, hidden, feature_types="infer") -> NDArray:
+def energy_score(
+    X_true: Table,
+    draws: Sequence[Table],
+    hidden: ArrayLike,
+    feature_types: FeatureTypes | Schema = "infer",
+) -> NDArray:
     r"""Score of draws of whole rows: whether what is drawn together belongs together.
 
     .. math:: \frac1m \sum_i \lVert x_i - x \rVert - \frac1{2 m (m - 1)} \sum_{i, j} \lVert x_i - x_j \rVert
@@ -248,20 +258,20 @@ def energy_score(X_true, draws, hidden, feature_types="infer") -> NDArray:
     for name, shape in [("hidden", hidden.shape)] + [("draws", np.shape(draw)) for draw in draws]:
         if shape != true.shape:
             raise ValueError(f"{name} must be of the shape of X_true, {true.shape}, found {shape}.")
-    schema = feature_types
-    if not isinstance(schema, Schema):
+    if isinstance(feature_types, Schema):
+        schema = feature_types
+    else:
         schema = infer_schema(true, feature_types, whole_numbers=tables.is_table(X_true))
     rows = hidden.any(axis=1)
     cells, unordered = hidden[rows], np.array([f.type.metric == "error rate" for f in schema])
     of_columns = [_coordinates(true, draws, i, feature) for i, feature in enumerate(schema)]
-    truth, *drawn = np.stack(of_columns, axis=-1)[:, rows]
+    truth, drawn = np.split(np.stack(of_columns, axis=-1)[:, rows], [1])
 
     def distances(one, others):
         """(..., n_rows, n_columns) -> (..., n_rows)"""
         apart = np.where(unordered, one != others, one - others)
         return np.linalg.norm(np.where(cells, apart, 0), axis=-1)
 
-    drawn = np.stack(drawn)
     between = sum(distances(one, drawn[i + 1 :]).sum(0) for i, one in enumerate(drawn))
     n_pairs = len(drawn) * (len(drawn) - 1) / 2
     scores = np.full(len(true), np.nan)

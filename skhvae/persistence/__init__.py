@@ -105,7 +105,7 @@ def load(path: str | os.PathLike, device: str = "auto") -> HeterogeneousVAEImput
     save : The inverse, with an example.
     """
     safetensors = _safetensors()
-    device = resolve_device(device)
+    target = resolve_device(device)
     with open(path, "rb") as file:
         data = file.read()
     name = repr(os.fspath(path))
@@ -126,8 +126,8 @@ def load(path: str | os.PathLike, device: str = "auto") -> HeterogeneousVAEImput
             f"{name} cannot be read as an imputer: {type(error).__name__}: {error}. Either it was not "
             "written by skhvae.save, or by another version of skhvae; save the imputer again."
         ) from error
-    if hasattr(imputer, "_engine") and device.type != "cpu":
-        imputer.device_, imputer._engine = device, imputer._engine.to(device)
+    if hasattr(imputer, "_engine") and target.type != "cpu":
+        imputer.device_, imputer._engine = target, imputer._engine.to(target)
     return imputer
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,12 @@ from skhvae.plotting._theme import (
     new_axes,
     text,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from skhvae.imputer import HeterogeneousVAEImputer
+    from skhvae.typing import Table
 
 __all__ = ["FeatureErrorDisplay"]
 
@@ -66,12 +74,20 @@ class FeatureErrorDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, errors: pd.DataFrame):
+    def __init__(self, errors: pd.DataFrame) -> None:
         self.errors = errors
 
     @classmethod
     def from_estimator(
-        cls, imputer, X, X_true=None, *, sample_weight=None, ax=None, features=None, sort=True
+        cls,
+        imputer: HeterogeneousVAEImputer,
+        X: Table,
+        X_true: Table | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        ax: Any = None,
+        features: Sequence[Any] | int | None = None,
+        sort: bool = True,
     ) -> FeatureErrorDisplay:
         """Measure a fitted imputer, and draw.
 
@@ -103,7 +119,13 @@ class FeatureErrorDisplay:
 
     @classmethod
     def from_errors(
-        cls, errors, baseline=None, *, ax=None, features=None, sort=True
+        cls,
+        errors: Any,
+        baseline: Any = None,
+        *,
+        ax: Any = None,
+        features: Sequence[Any] | int | None = None,
+        sort: bool = True,
     ) -> FeatureErrorDisplay:
         """Draw errors that are known.
 
@@ -153,7 +175,9 @@ class FeatureErrorDisplay:
         baseline = self.errors["baseline"]
         return (self.errors["error"] >= baseline) & (baseline > 0)
 
-    def plot(self, ax=None, *, features=None, sort=True) -> FeatureErrorDisplay:
+    def plot(
+        self, ax: Any = None, *, features: Sequence[Any] | int | None = None, sort: bool = True
+    ) -> FeatureErrorDisplay:
         """Draw a bar a feature.
 
         Parameters
@@ -185,7 +209,7 @@ class FeatureErrorDisplay:
             order = worst.sort_values(ascending=False, kind="stable", na_position="last").index
         names = chosen(features, self.errors.index, order)
         ranks = {name: i for i, name in enumerate(order if sort else self.errors.index)}
-        names = sorted((name for name in names if name in ranks), key=ranks.get)[::-1]
+        names = sorted((name for name in names if name in ranks), key=ranks.__getitem__)[::-1]
         shown = with_error.loc[names]
         marked = self.overlooked[names].to_numpy()
         height = 0.9 + 0.24 * len(names)

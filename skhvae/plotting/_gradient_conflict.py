@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from skhvae.plotting._curves import by_feature, draw_curves, draw_series, legend_of, outstanding
 from skhvae.plotting._theme import BLUE, LIGHT, names_below, new_axes, pyplot, text, thinned
+
+if TYPE_CHECKING:
+    from skhvae.imputer import HeterogeneousVAEImputer
 
 __all__ = ["GradientConflictDisplay"]
 
@@ -50,13 +56,18 @@ class GradientConflictDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, cosines: pd.DataFrame, history: pd.DataFrame | None = None):
+    def __init__(self, cosines: pd.DataFrame, history: pd.DataFrame | None = None) -> None:
         self.cosines = cosines
         self.history = history
 
     @classmethod
     def from_estimator(
-        cls, imputer, *, ax=None, features=6, curves=True
+        cls,
+        imputer: HeterogeneousVAEImputer,
+        *,
+        ax: Any = None,
+        features: Sequence[Any] | int = 6,
+        curves: bool = True,
     ) -> GradientConflictDisplay:
         """Draw ``gradient_conflict_`` and ``history_`` of a fitted imputer.
 
@@ -81,7 +92,7 @@ class GradientConflictDisplay:
         return display.plot(ax, features=features, curves=curves)
 
     @classmethod
-    def from_cosines(cls, cosines, *, ax=None) -> GradientConflictDisplay:
+    def from_cosines(cls, cosines: Any, *, ax: Any = None) -> GradientConflictDisplay:
         """Draw cosines that are known.
 
         Parameters
@@ -112,7 +123,9 @@ class GradientConflictDisplay:
             raise ValueError(f"cosines must be a square table, found shape {cosines.shape}.")
         return cls(cosines).plot(ax)
 
-    def plot(self, ax=None, *, features=6, curves=True) -> GradientConflictDisplay:
+    def plot(
+        self, ax: Any = None, *, features: Sequence[Any] | int = 6, curves: bool = True
+    ) -> GradientConflictDisplay:
         """Draw the heat map, and beside it two panels of curves if there is a history of conflicts.
 
         Parameters
@@ -143,10 +156,10 @@ class GradientConflictDisplay:
             weights = weights.div(weights.abs().sum(axis=1), axis=0)
             coloured = outstanding(features, weights.columns, weights.mean())
         self.figure_, self.axes_ = self._new_axes(ax, curves)
-        self.lines_ = {}
+        self.lines_: dict[str, Any] = {}
         self._draw_cosines(self.axes_[0])
-        if curves:
-            self._draw_share(self.axes_[1])
+        if curves and self.history is not None:
+            self._draw_share(self.axes_[1], self.history["conflicting_pairs"])
             self._draw_weights(self.axes_[2], weights, coloured)
         return self
 
@@ -180,8 +193,7 @@ class GradientConflictDisplay:
         ax.set_title("cosines of gradients; red: conflict")
         self.colorbar_ = ax.figure.colorbar(self.image_, ax=ax, shrink=0.7, label="mean cosine")
 
-    def _draw_share(self, ax) -> None:
-        share = self.history["conflicting_pairs"]
+    def _draw_share(self, ax, share: pd.Series) -> None:
         self.lines_["conflicting_pairs"] = draw_series(ax, share, BLUE)
         ax.set(title="conflicting pairs", ylabel="share of pairs", ylim=(0, None))
 

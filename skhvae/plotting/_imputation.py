@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 
 from skhvae.features import Feature, Schema
 from skhvae.plotting._cells import Predicted, some_rows
 from skhvae.plotting._columns import chosen, gaps, sampled, table_of
-from skhvae.plotting._scales import scale_of
+from skhvae.plotting._scales import Levels, scale_of
 from skhvae.plotting._shares import gathered
 from skhvae.plotting._theme import (
     BLACK,
@@ -23,6 +26,10 @@ from skhvae.plotting._theme import (
     text,
     thinned,
 )
+
+if TYPE_CHECKING:
+    from skhvae.imputer import HeterogeneousVAEImputer
+    from skhvae.typing import RandomState, Table
 
 __all__ = ["ImputationDisplay"]
 
@@ -83,7 +90,7 @@ class ImputationDisplay:
         cells: dict,
         n_rows: int,
         coverage: float = 0.9,
-    ):
+    ) -> None:
         self.schema = schema
         self.missing = missing
         self.cells = cells
@@ -93,18 +100,18 @@ class ImputationDisplay:
     @classmethod
     def from_estimator(
         cls,
-        imputer,
-        X,
+        imputer: HeterogeneousVAEImputer,
+        X: Table,
         *,
-        features=5,
-        n_cells=12,
-        n_draws=10,
-        coverage=0.9,
-        max_rows=300,
-        random_state=None,
-        ax=None,
-        pattern=True,
-        max_levels=12,
+        features: Sequence[Any] | int = 5,
+        n_cells: int = 12,
+        n_draws: int = 10,
+        coverage: float = 0.9,
+        max_rows: int | None = 300,
+        random_state: RandomState = None,
+        ax: Any = None,
+        pattern: bool = True,
+        max_levels: int = 12,
     ) -> ImputationDisplay:
         """Ask a fitted imputer about missing cells, and draw.
 
@@ -164,7 +171,9 @@ class ImputationDisplay:
         display = cls(schema, missing, cells, len(table), coverage)
         return display.plot(ax, pattern=pattern, max_levels=max_levels)
 
-    def plot(self, ax=None, *, pattern=True, max_levels=12) -> ImputationDisplay:
+    def plot(
+        self, ax: Any = None, *, pattern: bool = True, max_levels: int = 12
+    ) -> ImputationDisplay:
         """Draw the pattern, and a panel a column of cells.
 
         Parameters
@@ -191,7 +200,9 @@ class ImputationDisplay:
         if not n_panels:
             raise ValueError("There is nothing to draw: no missing cell, and pattern=False.")
         self.figure_, self.axes_ = new_axes(ax, n_panels, n_columns=3, panel=(4.4, 3.8))
-        self.image_, self.intervals_, self.probabilities_ = None, {}, {}
+        self.image_: Any = None
+        self.intervals_: dict[Any, Any] = {}
+        self.probabilities_: dict[Any, Any] = {}
         if pattern:
             self._draw_pattern(self.axes_[0])
         for panel, (name, cells) in zip(self.axes_[pattern:], self.cells.items(), strict=True):
@@ -242,7 +253,7 @@ class ImputationDisplay:
         legend_on_top(ax, handles, labels)
 
     def _draw_levels(self, ax, feature: Feature, cells: pd.DataFrame, most: int) -> None:
-        scale = scale_of(feature)
+        scale = Levels(feature)
         probabilities = cells.iloc[:, 1:].to_numpy(dtype=float)
         places = np.arange(probabilities.shape[1])
         kept, names = scale.shortened(places, probabilities.max(axis=0), most)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
@@ -17,6 +20,10 @@ from skhvae.plotting._theme import (
     legend_on_top,
     new_axes,
 )
+
+if TYPE_CHECKING:
+    from skhvae.imputer import HeterogeneousVAEImputer
+    from skhvae.typing import RandomState, Table
 
 __all__ = ["LatentDisplay"]
 
@@ -68,7 +75,7 @@ class LatentDisplay:
         explained: np.ndarray,
         values: pd.Series | None = None,
         feature: Feature | None = None,
-    ):
+    ) -> None:
         self.positions = positions
         self.explained = explained
         self.values = values
@@ -76,7 +83,14 @@ class LatentDisplay:
 
     @classmethod
     def from_estimator(
-        cls, imputer, X, color_by=None, *, max_rows=5000, random_state=None, ax=None
+        cls,
+        imputer: HeterogeneousVAEImputer,
+        X: Table,
+        color_by: Hashable | None = None,
+        *,
+        max_rows: int | None = 5000,
+        random_state: RandomState = None,
+        ax: Any = None,
     ) -> LatentDisplay:
         """Encode rows, project them by their principal components, and draw.
 
@@ -118,7 +132,7 @@ class LatentDisplay:
         values = None if feature is None else _observed(imputer, table, feature)
         return cls(positions, explained, values, feature).plot(ax)
 
-    def plot(self, ax=None, *, size=None) -> LatentDisplay:
+    def plot(self, ax: Any = None, *, size: float | None = None) -> LatentDisplay:
         """Draw a point a row.
 
         Parameters
@@ -133,7 +147,8 @@ class LatentDisplay:
             Itself.
         """
         self.figure_, (self.ax_,) = new_axes(ax, 1, panel=(6.0, 4.4))
-        self.points_, self.colorbar_ = [], None
+        self.points_: list[Any] = []
+        self.colorbar_: Any = None
         if size is None:
             size = np.clip(10_000 / len(self.positions), 5, 25)
         names = [
@@ -144,7 +159,7 @@ class LatentDisplay:
         self.ax_.set(xlabel=names[0], ylabel=names[1])
         keep_clear(self.ax_)
         everywhere = np.ones(len(self.positions), dtype=bool)
-        if self.feature is None:
+        if self.feature is None or self.values is None:
             self._scatter(everywhere, BLUE, size)
             return self
         scale = scale_of(self.feature)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 import pandas as pd
 
@@ -23,6 +26,10 @@ from skhvae.plotting._theme import (
 )
 from skhvae.schema import infer_schema
 from skhvae.table import as_table, missing_cells
+
+if TYPE_CHECKING:
+    from skhvae.imputer import HeterogeneousVAEImputer
+    from skhvae.typing import FeatureTypes, RandomState, Table
 
 __all__ = ["MarginalsDisplay"]
 
@@ -71,23 +78,23 @@ class MarginalsDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, schema: Schema, cells: dict):
+    def __init__(self, schema: Schema, cells: dict) -> None:
         self.schema = schema
         self.cells = cells
 
     @classmethod
     def from_estimator(
         cls,
-        imputer,
-        X,
+        imputer: HeterogeneousVAEImputer,
+        X: Table,
         *,
-        n_samples=1000,
-        response_method="sample_imputations",
-        random_state=None,
-        ax=None,
-        features=12,
-        bins=20,
-        max_levels=12,
+        n_samples: int | None = 1000,
+        response_method: Literal["sample_imputations", "transform"] = "sample_imputations",
+        random_state: RandomState = None,
+        ax: Any = None,
+        features: Sequence[Any] | int = 12,
+        bins: int = 20,
+        max_levels: int = 12,
     ) -> MarginalsDisplay:
         """Impute and generate with a fitted imputer, and draw.
 
@@ -136,7 +143,14 @@ class MarginalsDisplay:
 
     @classmethod
     def from_tables(
-        cls, tables, *, feature_types="infer", ax=None, features=12, bins=20, max_levels=12
+        cls,
+        tables: Mapping[str, Table],
+        *,
+        feature_types: FeatureTypes = "infer",
+        ax: Any = None,
+        features: Sequence[Any] | int = 12,
+        bins: int = 20,
+        max_levels: int = 12,
     ) -> MarginalsDisplay:
         """Compare tables of the same columns.
 
@@ -181,7 +195,14 @@ class MarginalsDisplay:
         cells = {label: _cells(table[schema.names]) for label, table in read.items()}
         return cls(schema, cells).plot(ax, features=features, bins=bins, max_levels=max_levels)
 
-    def plot(self, ax=None, *, features=12, bins=20, max_levels=12) -> MarginalsDisplay:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        features: Sequence[Any] | int = 12,
+        bins: int = 20,
+        max_levels: int = 12,
+    ) -> MarginalsDisplay:
         """Draw a panel a feature.
 
         Parameters
@@ -213,7 +234,9 @@ class MarginalsDisplay:
             raise ValueError(f"There is no observed cell to show, in columns {empty or 'at all'}.")
         height = 2.5 if len(names) > _PER_ROW else 3.4
         self.figure_, self.axes_ = new_axes(ax, len(names), _PER_ROW, panel=(3.2, height))
-        self.features_, self.shares_, self.edges_ = names, [], []
+        self.features_ = names
+        self.shares_: list[dict[str, np.ndarray]] = []
+        self.edges_: list[np.ndarray] = []
         for panel, name in zip(self.axes_, names, strict=True):
             self._draw(panel, name, bins, max_levels)
         self._legend(made_here=ax is None)

@@ -27,7 +27,7 @@ class Numbers:
     """
 
     is_ordered = True
-    unit = None
+    unit: str | None = None
 
     def __init__(self, feature: Feature):
         self.feature = feature
@@ -130,7 +130,7 @@ class Levels(Numbers):
     def __init__(self, feature: Feature):
         super().__init__(feature)
         self.is_ordered = feature.type.metric == "rank error"
-        self._levels = pd.Index(feature.levels, tupleize_cols=False)
+        self._levels = pd.Index(np.asarray(feature.levels), tupleize_cols=False)
 
     def read(self, column):
         index, levels = pd.Index(tables.scalars(column), tupleize_cols=False), self._levels

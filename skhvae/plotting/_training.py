@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,6 +17,9 @@ from skhvae.plotting._curves import (
     outstanding,
 )
 from skhvae.plotting._theme import BLUE, new_axes
+
+if TYPE_CHECKING:
+    from skhvae.imputer import HeterogeneousVAEImputer
 
 __all__ = ["TrainingDisplay"]
 
@@ -60,12 +66,17 @@ class TrainingDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, history: pd.DataFrame):
+    def __init__(self, history: pd.DataFrame) -> None:
         self.history = history
 
     @classmethod
     def from_estimator(
-        cls, imputer, *, ax=None, features=6, curves=("loss", "error")
+        cls,
+        imputer: HeterogeneousVAEImputer,
+        *,
+        ax: Any = None,
+        features: Sequence[Any] | int = 6,
+        curves: Sequence[str] = ("loss", "error"),
     ) -> TrainingDisplay:
         """Draw the ``history_`` of a fitted imputer.
 
@@ -88,7 +99,13 @@ class TrainingDisplay:
         check_is_fitted(imputer)
         return cls(imputer.history_).plot(ax, features=features, curves=curves)
 
-    def plot(self, ax=None, *, features=6, curves=("loss", "error")) -> TrainingDisplay:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        features: Sequence[Any] | int = 6,
+        curves: Sequence[str] = ("loss", "error"),
+    ) -> TrainingDisplay:
         """Draw a panel a quantity; without held-out cells there is no error.
 
         Parameters
