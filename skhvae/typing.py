@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -21,5 +21,4 @@ Table = Any
 FeatureTypes = Literal["infer"] | Mapping[Any, str]
 RandomState = int | np.random.RandomState | None
 
-if TYPE_CHECKING:
-    Moo = str | Strategy | Callable[[Tensor], Tensor]
+Moo: TypeAlias = "str | Strategy | Callable[[Tensor], Tensor]"
