@@ -9,7 +9,7 @@ import warnings
 
 from skhvae._version import __version__
 from skhvae.cli import _evaluate, _impute, _inspect
-from skhvae.cli._problems import Problem
+from skhvae.cli._problems import Problem, in_files
 
 __all__ = ["main"]
 
@@ -71,7 +71,7 @@ def main(argv=None) -> int:
         _tell("interrupted")
         return 130
     except (Problem, ValueError, TypeError, OSError, FloatingPointError, ImportError) as error:
-        _tell(f"error: {error}")
+        _tell(f"error: {in_files(str(error))}")
         return 1
     return 0
 
@@ -85,4 +85,4 @@ def _be_quiet(message: str) -> None:
 
 
 def _show_warning(message, *where, **more) -> None:
-    _tell(f"warning: {message}")
+    _tell(f"warning: {in_files(str(message))}")
