@@ -19,6 +19,8 @@ _DATES = [
     for day, time, between in product(_DAYS, _TIMES, " T")
     if time or between == " "
 ]
+_DATES += [form + "%z" for form in _DATES if "%H" in form]
+_OFFSET = r"(Z|[+-]\d\d:?\d\d)\s*$"
 
 
 class Notation(ABC):
@@ -139,6 +141,33 @@ class Dates(Notation):
         return pd.to_datetime(cells, format=self._format, errors=errors, exact=True)
 
 
+class Instants(Dates):
+    """Dates with an offset from UTC at their end, as each its own: in winter +01:00, in summer +02:00."""
+
+    def bad(self, cells):
+        found = cells.str.extract(_OFFSET)[0].isna()
+        return found | super().bad(cells)
+
+    def read(self, cells):
+        self._offsets = cells.str.extract(_OFFSET)[0].unique().tolist()
+        return super().read(cells)
+
+    def write(self, values):
+        # In the offset of all the others; in that of UTC, written like theirs, if they have several.
+        offset = self._offsets[0]
+        if len(self._offsets) > 1:
+            offset = "+00:00" if ":" in max(self._offsets, key=len) else "+0000"
+        zone = pd.Timestamp(f"2000-01-01 00:00{offset}").tz
+        return values.dt.tz_convert(zone).dt.strftime(self._format.removesuffix("%z")) + offset
+
+    def _parsed(self, cells, errors):
+        return pd.to_datetime(cells, format=self._format, errors=errors, exact=True, utc=True)
+
+
+def _dates_as(form: str) -> Dates:
+    return Instants(form) if form.endswith("%z") else Dates(form)
+
+
 def notation_of(cells: pd.Series, declared: Declaration | None) -> Notation:
     """How a column is written, as it was declared or as all its cells allow.
 
@@ -155,7 +184,7 @@ def notation_of(cells: pd.Series, declared: Declaration | None) -> Notation:
     """
     if declared is not None:
         return _DECLARED[declared.type](cells, declared)
-    tried = (Codes(), Whole(), Decimal(), *map(Dates, _DATES))
+    tried = (Codes(), Whole(), Decimal(), *map(_dates_as, _DATES))
     return next((notation for notation in tried if not notation.bad(cells).any()), Text())
 
 
@@ -165,7 +194,7 @@ def _number(cells, declared):
 
 def _dates(cells, declared):
     forms = [declared.format] if declared.format else _DATES
-    return min(map(Dates, forms), key=lambda dates: dates.bad(cells).sum())
+    return min(map(_dates_as, forms), key=lambda dates: dates.bad(cells).sum())
 
 
 _DECLARED = {

@@ -27,6 +27,10 @@ def cells(values):
         (["2024/02/29"], "Dates", "datetime64[us]"),
         (["2024-02-29 23:59", "1969-12-31 00:00"], "Dates", "datetime64[us]"),
         (["2024-02-29T23:59:01.25"], "Dates", "datetime64[us]"),
+        (["2024-02-29 23:59:01+01:00"], "Instants", "datetime64[us, UTC]"),
+        (["2024-02-29T23:59Z", "2024-02-29T23:59Z"], "Instants", "datetime64[us, UTC]"),
+        (["2024-02-29 23:59+01:00", "2024-07-29 23:59+02:00"], "Instants", "datetime64[us, UTC]"),
+        (["2024-02-29 23:59+01:00", "2024-02-29 23:59"], "Text", "str"),
         (["2024-02-30"], "Text", "str"),
         (["01.02.2024"], "Text", "str"),
         (["1", "inf"], "Text", "str"),
@@ -49,6 +53,20 @@ def test_recognised(values, kind, dtype):
         (["1e-9", "2.5"], [1.5e-9, 3.0], ["1.5e-09", "3.0"]),
         (["2024-02-29"], pd.to_datetime(["2020-01-02"]), ["2020-01-02"]),
         (["2024-02-29 23:59"], pd.to_datetime(["2020-01-02 03:04"]), ["2020-01-02 03:04"]),
+        *(
+            (
+                [f"2024-02-29 23:59{offset}" for offset in offsets],
+                pd.to_datetime(["2020-01-02 03:04Z"]),
+                [written],
+            )
+            for offsets, written in [
+                (["+01:00"], "2020-01-02 04:04+01:00"),
+                (["-0330", "-0330"], "2020-01-01 23:34-0330"),
+                (["Z"], "2020-01-02 03:04Z"),
+                (["+01:00", "+02:00"], "2020-01-02 03:04+00:00"),
+                (["Z", "+0200"], "2020-01-02 03:04+0000"),
+            ]
+        ),
         (["S", "M"], ["M", "S"], ["M", "S"]),
     ],
 )
@@ -64,6 +82,11 @@ def test_declared():
     assert size.bad(cells(["M", "XL"])).tolist() == [False, True]
     day = notation_of(cells(["24.12.2024"]), Declaration("datetime", format="%d.%m.%Y"))
     assert day.read(cells(["24.12.2024"]))[0] == pd.Timestamp(2024, 12, 24)
+    form = Declaration("datetime", format="%d.%m.%Y %H:%M %z")
+    instant = notation_of(cells(["24.12.2024 18:00 +0100"]), form)
+    found = instant.read(cells(["24.12.2024 18:00 +0100"]))
+    assert found[0] == pd.Timestamp("2024-12-24 17:00Z")
+    assert instant.write(found).tolist() == ["24.12.2024 18:00 +0100"]
     assert day.write(pd.Series(pd.to_datetime(["2024-12-31"]))).tolist() == ["31.12.2024"]
     code = notation_of(cells(["1", "2"]), Declaration("nominal"))
     assert code.read(cells(["1", "2"])).tolist() == ["1", "2"]
