@@ -1,7 +1,10 @@
 """The code in README and docs runs as it is printed, and the docs name what the registries hold."""
 
+import argparse
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -60,6 +63,42 @@ def test_commands_run(tmp_path, monkeypatch):
         assert main(argv + ["--param", "max_iter=2"] * trains) == 0, command
     written = {path.name for path in tmp_path.iterdir()}
     assert written >= {"complete.csv", "declared.csv", "out.draw3.csv", "report.html", "again.csv"}
+
+
+def printed_commands():
+    """Those of README and docs that run an example or a benchmark."""
+    for page in PAGES:
+        blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+        for line in "".join(blocks).replace("\\\n", "").splitlines():
+            program, *argv = shlex.split(line, comments=True) or [""]
+            if program == "python" and argv[0] != "-m":
+                yield argv
+
+
+class _Parsed(Exception):
+    """The options are known; nothing has to be run."""
+
+
+@pytest.mark.parametrize("argv", list(printed_commands()), ids=" ".join)
+def test_printed_options_are_known(argv, monkeypatch):
+    """Some run for hours; .ci/run runs every script at small size."""
+    (script,) = (ROOT / "examples").rglob(Path(argv[0]).name)
+    parse = argparse.ArgumentParser.parse_args
+
+    def only_parse(parser, *args, **kwargs):
+        raise _Parsed(parse(parser, *args, **kwargs))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+    monkeypatch.setattr(sys, "argv", [str(script), *argv[1:]])
+    monkeypatch.syspath_prepend(script.parent)
+    with pytest.raises(_Parsed):
+        runpy.run_path(str(script), run_name="__main__")
+
+
+def test_options_that_are_not_known_are_seen(monkeypatch):
+    """Or the test above shows nothing."""
+    with pytest.raises(SystemExit):
+        test_printed_options_are_known(["rubin.py", "--no-such-option"], monkeypatch)
 
 
 @pytest.mark.parametrize(
