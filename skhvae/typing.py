@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from skhvae.moo import Strategy
 
-__all__ = ["FeatureTypes", "Moo", "RandomState", "Table"]
+__all__ = ["FeatureTypes", "Moo", "RandomState", "Seed", "Table"]
 
 # Of pandas, polars or Arrow, an array, or whatever offers a table of Arrow; what comes back is of the same
 # library unless set_output says otherwise. No annotation can say that without importing them all.
@@ -20,5 +20,6 @@ Table = Any
 
 FeatureTypes = Literal["infer"] | Mapping[Any, str]
 RandomState = int | np.random.RandomState | None
+Seed = int | np.random.Generator | None
 
 Moo: TypeAlias = "str | Strategy | Callable[[Tensor], Tensor]"

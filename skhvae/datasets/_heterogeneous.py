@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skhvae.evaluation import imputation_errors
-from skhvae.typing import RandomState
+from skhvae.typing import Seed
 
 _EPOCH = pd.Timestamp("2020-01-01").to_datetime64().astype("datetime64[s]")
 _DAY = 86_400
@@ -30,7 +30,7 @@ def make_heterogeneous(
     n_levels: int = 5,
     latent_dim: int = 2,
     noise: float = 0.3,
-    random_state: RandomState = None,
+    random_state: Seed = None,
 ) -> Bunch:
     """Generate a complete table of mixed types whose columns depend on each other.
 

@@ -12,7 +12,7 @@ import pandas as pd
 from skhvae import table as tables
 from skhvae.evaluation._metrics import METRICS
 from skhvae.schema import infer_schema, nearest
-from skhvae.typing import RandomState, Table
+from skhvae.typing import Seed, Table
 
 __all__ = ["hide_cells"]
 
@@ -23,7 +23,7 @@ def hide_cells(
     X: Table,
     fraction: float = 0.2,
     mechanism: str = "mcar",
-    random_state: RandomState = None,
+    random_state: Seed = None,
 ) -> tuple[Any, np.ndarray]:
     """Hide known cells on purpose, so that their imputations can be compared with the truth.
 

@@ -130,7 +130,8 @@ class Levels(Numbers):
     def __init__(self, feature: Feature):
         super().__init__(feature)
         self.is_ordered = feature.type.metric == "rank error"
-        self._levels = pd.Index(np.asarray(feature.levels), tupleize_cols=False)
+        levels = () if feature.levels is None else feature.levels
+        self._levels = pd.Index(levels, tupleize_cols=False)
 
     def read(self, column):
         index, levels = pd.Index(tables.scalars(column), tupleize_cols=False), self._levels
