@@ -1,10 +1,14 @@
-"""The code in README and docs runs as it is printed, and the docs name what the registries hold."""
+"""The code in README and docs runs as it is printed, and the docs name what the registries hold.
+
+Python and the package's own commands run here. What makes an environment, and what runs in it, is for `.ci/run`.
+"""
 
 import argparse
 import re
 import runpy
 import shlex
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -17,24 +21,89 @@ from skhvae.moo import STRATEGIES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Fences of what is no code, but makes a page.
+DIRECTIVES = {"{eval-rst}", "{include}", "{toctree}"}
+# Of commands that cannot run in the environment of the tests: they make it, check it, or name no address.
+OF_ENVIRONMENTS = ("python3 -m venv", ".venv/bin/", "git clone")
+
+
+def blocks(page, language):
+    """The fenced blocks of a page in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+
+
+def commands(page):
+    """The lines of a page's bash blocks, those that go on below joined."""
+    lines = "".join(blocks(page, "bash")).replace("\\\n", "").splitlines()
+    return [line for line in lines if line]
+
+
+def runs_package(command):
+    return command.startswith("python -m skhvae ")
+
+
+def runs_script(command):
+    return re.match(r"python [\w/]+\.py\b", command) is not None
+
+
+def unseen(page):
+    """What stands on a page as code, and no test looks at."""
+    text = page.read_text(encoding="utf-8")
+    fences = re.findall(r"^[ >]*(?:```+|~~~+) *(\{[\w-]+\}|.*)", text, flags=re.M)[::2]
+    found = set(fences) - {"python", "bash"} - DIRECTIVES
+    if any(map(runs_package, commands(page))):  # which may take a file of declarations
+        found -= {"json"}
+    found |= set(re.findall(r"(?:code-block|sourcecode|code)::.*", text))
+    return found | {
+        line
+        for line in commands(page)
+        if not (runs_package(line) or runs_script(line) or line.startswith(OF_ENVIRONMENTS))
+        and not (line.startswith("cd ") and (ROOT / line.removeprefix("cd ")).is_dir())
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_code_goes_unseen(page):
+    assert unseen(page) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("```sh\nls\n```", {"sh"}),
+        ("```python skip\nls\n```", {"python skip"}),
+        ("```\nx = 1\n```\n```python\n```", {""}),
+        ("~~~console\n$ ls\n~~~", {"console"}),
+        ("- a list\n\n  ```text\n  x\n  ```", {"text"}),
+        ("```{code-block} python\nx\n```", {"{code-block}"}),
+        ("```{eval-rst}\n.. code-block:: python\n```", {"code-block:: python"}),
+        ("```json\n{}\n```", {"json"}),
+        ("```bash\nmake all\ncd nowhere\n```", {"make all", "cd nowhere"}),
+        ("```bash\npython -m skhvae inspect x.csv\npython a/b.py\n```\n```json\n{}\n```", set()),
+    ],
+)
+def test_unseen_code_is_found(text, found, tmp_path):
+    """Or the test above shows nothing."""
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    assert unseen(page) == found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks_run(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # they write files
     namespace = {}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S):
+    for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), namespace)
 
 
 def test_own_strategy_and_likelihood_of_the_docs_train():
     from skhvae.datasets import make_heterogeneous
 
-    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     table = make_heterogeneous(60, random_state=0).data
     table.iloc[::5, 0] = None
     namespace, trained = {}, 0
-    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+    for block in blocks(ROOT / "docs" / "extending.md", "python"):
         exec(block, namespace)
         imputer = namespace["imputer"].set_params(max_iter=2, random_state=0)
         assert not imputer.fit_transform(table).isna().any(axis=None)
@@ -42,12 +111,13 @@ def test_own_strategy_and_likelihood_of_the_docs_train():
     assert trained == 5
 
 
-def test_commands_run(tmp_path, monkeypatch):
-    """Those of the page about the command line, with less training, on a table such as it speaks of."""
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(map(runs_package, commands(page)))], ids=lambda p: p.name
+)
+def test_commands_run(page, tmp_path, monkeypatch):
+    """With less training, on a table such as the page about the command line speaks of."""
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
-    (types,) = re.findall(r"```json\n(.*?)```", page, flags=re.S)
-    Path("types.json").write_text(types, encoding="utf-8")
+    Path("types.json").write_text("".join(blocks(page, "json")), encoding="utf-8")
     table = {
         "name": [f"n{i}" for i in range(40)],
         "children": [0, 1, None, 3] * 10,
@@ -55,24 +125,19 @@ def test_commands_run(tmp_path, monkeypatch):
         "born": ["24.12.1990", None, "01.05.2001", "17.06.1953"] * 10,
     }
     pd.DataFrame(table).convert_dtypes().to_csv("data.csv", index=False)
-    commands = "".join(re.findall(r"```bash\n(.*?)```", page, flags=re.S)).splitlines()
-    for command in commands:
-        python, m, package, *argv = shlex.split(command)
-        assert (python, m, package) == ("python", "-m", "skhvae")
+    for command in filter(runs_package, commands(page)):
+        argv = shlex.split(command)[3:]
         trains = argv[0] != "inspect" and "--load" not in argv
         assert main(argv + ["--param", "max_iter=2"] * trains) == 0, command
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written >= {"complete.csv", "declared.csv", "out.draw3.csv", "report.html", "again.csv"}
+        for option, path in pairwise(argv):
+            assert option not in ("-o", "--report", "--save") or Path(path).exists()
 
 
 def printed_commands():
     """Those of README and docs that run an example or a benchmark."""
     for page in PAGES:
-        blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
-        for line in "".join(blocks).replace("\\\n", "").splitlines():
-            program, *argv = shlex.split(line, comments=True) or [""]
-            if program == "python" and argv[0] != "-m":
-                yield argv
+        for command in filter(runs_script, commands(page)):
+            yield shlex.split(command, comments=True)[1:]
 
 
 class _Parsed(Exception):
@@ -81,7 +146,7 @@ class _Parsed(Exception):
 
 @pytest.mark.parametrize("argv", list(printed_commands()), ids=" ".join)
 def test_printed_options_are_known(argv, monkeypatch):
-    """Some run for hours; .ci/run runs every script at small size."""
+    """Some run for hours; with options that make them small they run in .ci/run."""
     (script,) = (ROOT / "examples").rglob(Path(argv[0]).name)
     parse = argparse.ArgumentParser.parse_args
 
