@@ -1,7 +1,8 @@
 """Look at the built documentation in a real browser: ``python docs/check_site.py docs/_build/html``.
 
 Every page must load without a message on the console, an image that is broken, a request to another host or a link to a
-page or a place that is not there; and the search must find something. Exits with 1 and a list of what is wrong.
+page or a place that is not there, without TeX in its text, and not scroll sideways on a phone; and the search must find
+something. Exits with 1 and a list of what is wrong.
 """
 
 import argparse
@@ -15,6 +16,16 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 from playwright.sync_api import sync_playwright
 
+PHONE = {"width": 390, "height": 844}
+# What would scroll sideways: the page, what the theme makes scroll instead of it, or what it cuts off.
+TOO_WIDE = """[...document.querySelectorAll(':root, .bd-article-container, .prev-next-area a')]
+    .filter(e => e.scrollWidth > e.clientWidth).map(e => e.className || e.localName)"""
+# Commands of TeX in the text: formulas that were not made ones of the browser.
+TEX = r"""(() => {
+    const copy = document.querySelector('article')?.cloneNode(true);
+    copy?.querySelectorAll('pre, code').forEach(e => e.remove());
+    return copy?.textContent.match(/\\[a-z]{2,}/g) ?? [];
+})()"""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -61,6 +72,11 @@ def look_at(page, url: str) -> tuple[list[str], set[str], set[str]]:
     page.wait_for_function("[...document.images].every(i => i.complete)")
     broken = page.evaluate("[...document.images].filter(i => i.naturalWidth === 0).map(i => i.src)")
     problems += [f"broken image: {source}" for source in broken]
+    problems += [f"TeX in the text: {command}" for command in page.evaluate(TEX)]
+    size = page.viewport_size
+    page.set_viewport_size(PHONE)
+    problems += [f"too wide for a phone: {box}" for box in page.evaluate(TOO_WIDE)]
+    page.set_viewport_size(size)
     links = set(page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)"))
     places = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
     for event, listener in listeners.items():

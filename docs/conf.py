@@ -5,6 +5,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 import latex2mathml.converter
+from docutils import nodes
 
 ROOT = Path(__file__).parent.parent
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -42,6 +43,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"skhvae {release}"
 html_show_sourcelink = False
 html_favicon = "favicon.svg"
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_context = {"default_mode": "auto"}
 html_sidebars = {"index": [], "changelog": [], "contributing": []}
 html_theme_options = {
@@ -94,25 +97,21 @@ sphinx_gallery_conf = {
 }
 
 
-def mathml(self, node, display: str) -> None:
-    """Formulas as browsers know them, so that nothing is loaded for them."""
-    self.body.append(latex2mathml.converter.convert(node.astext(), display=display))
+def mathml(display: str, around: str):
+    """A visitor that writes formulas as browsers know them, so that nothing is loaded for them."""
 
+    def visit(self, node):
+        self.body.append(
+            around.format(latex2mathml.converter.convert(node.astext(), display=display))
+        )
+        raise nodes.SkipNode  # or TeX would stand beside it
 
-def visit_math(self, node):
-    mathml(self, node, "inline")
-
-
-def visit_displaymath(self, node):
-    mathml(self, node, "block")
-
-
-def leave(self, node):
-    pass
+    return visit, None
 
 
 def setup(app):
-    app.add_html_math_renderer("mathml", (visit_math, leave), (visit_displaymath, leave))
+    block = '<div class="formula">{}</div>'
+    app.add_html_math_renderer("mathml", mathml("inline", "{}"), mathml("block", block))
 
 
 html_math_renderer = "mathml"
