@@ -8,8 +8,14 @@ import re
 
 __all__ = ["Problem", "in_files"]
 
-# The remedy of messages about a column, as Python has it: feature_types={'age': 'nominal'}.
-_DECLARATION = re.compile(r"""feature_types=\{('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"): '(\w+)'\}""")
+# How the command line sets what a message would have set in Python, for one column: likelihoods={'age': 'gamma'}.
+_OPTIONS = {
+    "feature_types": "--types with a file that holds {}",
+    "likelihoods": "--param 'likelihoods={}'",
+}
+_SETTING = re.compile(
+    rf"""({"|".join(_OPTIONS)})=\{{('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"): '([\w-]+)'\}}"""
+)
 
 
 class Problem(Exception):
@@ -27,7 +33,9 @@ def in_files(message: str) -> str:
     """
 
     def option(match: re.Match[str]) -> str:
-        declaration = json.dumps({ast.literal_eval(match[1]): match[2]}, ensure_ascii=False)
-        return f"--types with a file that holds {declaration}"
+        parameter, name, value = match.groups()
+        return _OPTIONS[parameter].format(
+            json.dumps({ast.literal_eval(name): value}, ensure_ascii=False)
+        )
 
-    return _DECLARATION.sub(option, message)
+    return _SETTING.sub(option, message)

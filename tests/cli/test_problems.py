@@ -14,10 +14,17 @@ from skhvae.table import label
 
 @settings(deadline=None)
 @given(st.text(min_size=1))
-def test_every_name_is_said_as_json(name):
-    said = in_files(f"Drop it, or use feature_types={{{label(name)}: 'nominal'}}.")
-    declaration = said.removeprefix("Drop it, or use --types with a file that holds ")
-    assert json.loads(declaration.removesuffix(".")) == {name: "nominal"}
+@pytest.mark.parametrize(
+    ("parameter", "value", "before", "after"),
+    [
+        ("feature_types", "nominal", "--types with a file that holds ", ""),
+        ("likelihoods", "hurdle-lognormal", "--param 'likelihoods=", "'"),
+    ],
+)
+def test_every_name_is_said_as_json(parameter, value, before, after, name):
+    said = in_files(f"Drop it, or use {parameter}={{{label(name)}: {value!r}}}.")
+    declaration = said.removeprefix(f"Drop it, or use {before}").removesuffix(f"{after}.")
+    assert json.loads(declaration) == {name: value}
 
 
 def test_other_messages_stay_as_they_are():
@@ -33,3 +40,12 @@ def test_warnings_name_the_option(name, tmp_path, monkeypatch, capsys):
     warned = capsys.readouterr().err
     assert "feature_types" not in warned
     assert f"--types with a file that holds {json.dumps({name: 'nominal'})}" in warned
+
+
+def test_errors_name_the_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"x": range(-20, 20), "y": range(40)}).to_csv("data.csv", index=False)
+    gamma = ["--param", 'likelihoods={"x": "gamma"}']
+    assert main(["impute", "data.csv", "-o", "out.csv", *gamma]) == 1
+    assert """--param 'likelihoods={"x": "normal"}'.""" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
