@@ -21,6 +21,7 @@ _DATES = [
 ]
 _DATES += [form + "%z" for form in _DATES if "%H" in form]
 _OFFSET = r"(Z|[+-]\d\d:?\d\d)\s*$"
+_LAST_DIGITS = rf"(\d{{1,6}})(?:{_OFFSET}|\s*$)"
 
 
 class Notation(ABC):
@@ -122,7 +123,7 @@ class Decimal(Notation):
 
 
 class Dates(Notation):
-    """Dates in the codes of :meth:`datetime.datetime.strptime`."""
+    """Dates in the codes of :meth:`datetime.datetime.strptime`, with as many digits of a second as the cells have."""
 
     def __init__(self, form: str):
         self._format = form
@@ -132,13 +133,18 @@ class Dates(Notation):
         return self._parsed(cells, "coerce").isna()
 
     def read(self, cells):
+        self._digits = max(cells.str.extract(_LAST_DIGITS)[0].map(len), default=6)
         return self._parsed(cells, "raise")
 
     def write(self, values):
-        return values.dt.strftime(self._format)
+        return self._written(values, self._format)
 
     def _parsed(self, cells, errors):
         return pd.to_datetime(cells, format=self._format, errors=errors, exact=True)
+
+    def _written(self, values, form):
+        text = values.dt.strftime(form)
+        return text.str[: self._digits - 6 or None] if form.endswith("%f") else text
 
 
 class Instants(Dates):
@@ -154,11 +160,10 @@ class Instants(Dates):
 
     def write(self, values):
         # In the offset of all the others; in that of UTC, written like theirs, if they have several.
-        offset = self._offsets[0]
-        if len(self._offsets) > 1:
-            offset = "+00:00" if ":" in max(self._offsets, key=len) else "+0000"
+        utc = "+00:00" if any(":" in offset for offset in self._offsets) else "+0000"
+        offset = self._offsets[0] if len(self._offsets) == 1 else utc
         zone = pd.Timestamp(f"2000-01-01 00:00{offset}").tz
-        return values.dt.tz_convert(zone).dt.strftime(self._format.removesuffix("%z")) + offset
+        return self._written(values.dt.tz_convert(zone), self._format.removesuffix("%z")) + offset
 
     def _parsed(self, cells, errors):
         return pd.to_datetime(cells, format=self._format, errors=errors, exact=True, utc=True)

@@ -48,6 +48,17 @@ def test_only_missing_cells_are_written(path):
     )
 
 
+def test_dates_with_an_offset(path):
+    text = "winter,year\n2024-01-05 10:00:00+01:00,2024-01-05T10:00Z\n,\n2024-01-06  9:30:00+01:00,2024-07-05T09:00+02:00\n"
+    table = opened(path, text)
+    dtype = pd.DatetimeTZDtype("us", "UTC")
+    assert table.data.dtypes.tolist() == [dtype, dtype]
+    filled = table.data.ffill() + pd.Timedelta(hours=1)
+    found = table.csv(filled, ",").decode()
+    assert found == text.replace("\n,\n", "\n2024-01-05 11:00:00+01:00,2024-01-05T11:00+00:00\n")
+    assert table.arrow(filled).schema.field("winter").type.tz == "UTC"
+
+
 def test_ignored_and_nameless_columns_stay(path):
     table = opened(path, ",id,age\n0,0815,31\n1,,\n2,4711,28\n", ignored=["id"])
     assert table.data.columns.tolist() == ["age"]
@@ -149,6 +160,7 @@ CELLS = st.one_of(
     st.integers(-(10**20), 10**20).map(str),
     st.floats().map(str),
     st.dates().map(str),
+    st.datetimes().map(lambda date: f"{date}+01:00"),
     st.sampled_from(["", "NA", "01", "1e5", 'a"b', "x,y", "x\ny"]),
 )
 

@@ -1,5 +1,7 @@
 """How cells are written: recognised, read, and written again."""
 
+from datetime import datetime, timedelta, timezone
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +55,20 @@ def test_recognised(values, kind, dtype):
         (["1e-9", "2.5"], [1.5e-9, 3.0], ["1.5e-09", "3.0"]),
         (["2024-02-29"], pd.to_datetime(["2020-01-02"]), ["2020-01-02"]),
         (["2024-02-29 23:59"], pd.to_datetime(["2020-01-02 03:04"]), ["2020-01-02 03:04"]),
+        *(
+            (
+                [f"2024-02-29T23:59:00{observed}"],
+                pd.to_datetime([f"2020-01-02T03:04:05.6789{z}"]),
+                [f"2020-01-02T03:04:05{written}"],
+            )
+            for observed, z, written in [
+                (".5", "", ".6"),
+                (".000", "", ".678"),
+                (".123456", "", ".678900"),
+                (".000Z", "Z", ".678Z"),
+                (".000000+00:00", "Z", ".678900+00:00"),
+            ]
+        ),
         *(
             (
                 [f"2024-02-29 23:59{offset}" for offset in offsets],
@@ -110,6 +126,28 @@ def test_floats_come_back(values):
     notation = notation_of(text, None)
     found = pd.to_numeric(notation.write(notation.read(text)))
     np.testing.assert_allclose(found, values, rtol=1e-12)
+
+
+@given(
+    st.lists(
+        st.datetimes(
+            pd.Timestamp(1700, 1, 1),
+            pd.Timestamp(2200, 1, 1),
+            timezones=st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m))),
+        ),
+        min_size=1,
+    ),
+    st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+)
+def test_instants_come_back(values, precision):
+    text = cells(value.isoformat(timespec=precision) for value in values)
+    notation = notation_of(text, None)
+    written = notation.write(notation.read(text))
+    assert written.str.len().tolist() == text.str.len().tolist()
+    for before, after in zip(text, written, strict=True):
+        assert datetime.fromisoformat(after) == datetime.fromisoformat(before)
+    if text.str[-6:].nunique() == 1:
+        assert written.tolist() == text.tolist()
 
 
 @given(st.lists(st.datetimes(pd.Timestamp(1700, 1, 1), pd.Timestamp(2200, 1, 1)), min_size=1))
