@@ -146,7 +146,7 @@ class _Parsed(Exception):
 
 @pytest.mark.parametrize("argv", list(printed_commands()), ids=" ".join)
 def test_printed_options_are_known(argv, monkeypatch):
-    """Some run for hours; with options that make them small they run in .ci/run."""
+    """Some run for hours; .ci/run runs all but device.py at small size."""
     (script,) = (ROOT / "examples").rglob(Path(argv[0]).name)
     parse = argparse.ArgumentParser.parse_args
 
