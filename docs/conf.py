@@ -97,13 +97,18 @@ sphinx_gallery_conf = {
 }
 
 
+# What the converter does not know, or writes as a character that hardly a font has.
+INSTEAD = {r"\arg": r"\operatorname{arg}", r"\setminus": r"\smallsetminus"}
+
+
 def mathml(display: str, around: str):
     """A visitor that writes formulas as browsers know them, so that nothing is loaded for them."""
 
     def visit(self, node):
-        self.body.append(
-            around.format(latex2mathml.converter.convert(node.astext(), display=display))
-        )
+        tex = node.astext()
+        for unknown, known in INSTEAD.items():
+            tex = tex.replace(unknown, known)
+        self.body.append(around.format(latex2mathml.converter.convert(tex, display=display)))
         raise nodes.SkipNode  # or TeX would stand beside it
 
     return visit, None
