@@ -129,8 +129,10 @@ def test_commands_run(page, tmp_path, monkeypatch):
         argv = shlex.split(command)[3:]
         trains = argv[0] != "inspect" and "--load" not in argv
         assert main(argv + ["--param", "max_iter=2"] * trains) == 0, command
-        for option, path in pairwise(argv):
-            assert option not in ("-o", "--report", "--save") or Path(path).exists()
+        given = dict(pairwise(argv))
+        written = {given[option] for option in ("-o", "--report", "--save") if option in given}
+        written |= {f"out.draw{i + 1}.csv" for i in range(int(given.get("--draws", 0)))}
+        assert written <= {path.name for path in tmp_path.iterdir()}
 
 
 def printed_commands():
