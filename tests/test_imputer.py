@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cuda_device import needs_cuda
 from light import light
 from sklearn import config_context
 from sklearn.base import clone
@@ -853,7 +854,7 @@ def test_a_pickle_from_cuda_loads_where_there_is_none(fitted, monkeypatch):
     assert_same(loaded.transform(TABLE), fitted.transform(TABLE))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 @pytest.mark.parametrize("moo", strategy_names())
 def test_cuda(monkeypatch, moo):
     imputer = light(device="cuda", moo=moo).fit(TABLE)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cuda_device import needs_cuda
 from light import light
 from pandas.testing import assert_frame_equal
 
@@ -230,7 +231,7 @@ def test_chunks_of_chunks_are_refused():
         light().partial_fit(iter(CHUNKS))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_what_is_remembered_moves_between_devices():
     fitted = learned(CHUNKS[:2], device="cuda")
     moved = pickle.loads(pickle.dumps(fitted)).set_params(device="cpu")

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from column_cases import COLUMNS
+from cuda_device import needs_cuda
 from frame_cases import CASES
 from light import light
 from sklearn.base import clone
@@ -562,7 +563,7 @@ def test_devices(fitted, tmp_path, monkeypatch):
     assert skhvae.load(tmp_path / "imputer").device_ == torch.device("cpu")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 @pytest.mark.parametrize("moo", strategy_names())
 def test_from_cuda_and_back(moo, tmp_path):
     imputer = light(device="cuda", moo=moo, n_members=2).fit(TABLE)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from cuda_device import needs_cuda
 from light import light
 from sklearn import config_context
 from sklearn.linear_model import Ridge
@@ -309,7 +309,7 @@ def test_a_search_routes_weights_to_fit_and_score():
         assert found != pytest.approx(alone.score(test[0]))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 def test_weights_on_cuda():
     imputer = light(device="cuda", max_iter=6)
     completed = imputer.fit_transform(TABLE, sample_weight=WEIGHTS)

@@ -2,10 +2,12 @@
 
 import io
 import pickle
+import warnings
 from functools import partial
 
 import pytest
 import torch
+from cuda_device import needs_cuda, waiting_raises
 from small_problem import PAIRS, seeded, small_problem
 from tape import NotRecordable, base_name, check_recordable, tensors
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -17,15 +19,24 @@ from skhvae.objectives import ELBO, OBJECTIVES, Loss
 from skhvae.step import Averaged, Step, Tally
 
 
-def make_step(objective=None, model="cvae", strategy="equal-norm", seed=0, n_members=1, **options):
+def make_step(
+    objective=None,
+    model="cvae",
+    strategy="equal-norm",
+    seed=0,
+    n_members=1,
+    device="cpu",
+    **options,
+):
     """A step on a table with all feature types, taken once."""
     problem = small_problem(partial(MODELS[model], n_members=n_members), dropout=0.2)
-    generator = seeded(seed)
+    problem.model.to(device)
+    generator = torch.Generator(device).manual_seed(seed)
     problem.model.lend(generator)
     step = Step(
         problem.model.train(),
-        problem.values,
-        problem.observed,
+        problem.values.to(device),
+        problem.observed.to(device),
         objective=objective or ELBO(0.1),
         impartiality=Impartiality(as_strategy(strategy), generator),
         batch_size=16,
@@ -109,11 +120,26 @@ def take_on_device(step):
         rows = torch.zeros(16, dtype=torch.long, device="meta")
         for name in ("tensor", "as_tensor", "from_numpy"):  # send numbers, which no mode sees
             patch.setattr(torch, name, from_the_host)
-        with OnDevice():
+        with OnDevice(), warnings.catch_warnings():
+            # A copied optimiser, unlike a new one, says so where there is a CUDA device.
+            warnings.filterwarnings(
+                "ignore", message="This instance was constructed with capturable"
+            )
             for _ in range(2):
                 twin.prepare(rows, 1e-3, 0.1)
                 twin()
             twin.tally.begin()
+
+
+@needs_cuda
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if STRATEGIES[name].recordable])
+@pytest.mark.parametrize(("objective", "model"), PAIRS)
+def test_no_step_waits_for_a_cuda_device(objective, model, strategy):
+    step = make_step(OBJECTIVES[objective](0.1), model, strategy, device="cuda")
+    rows = step.shuffled()[0]
+    with waiting_raises():
+        step.prepare(rows, 1e-3, 0.1)
+        step()
 
 
 @pytest.mark.parametrize("n_members", [1, 2])

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from cuda_device import needs_cuda, waiting_raises
 from torch.nn.functional import linear
 
 from skhvae.moo import (
@@ -287,9 +288,6 @@ def test_parameters_held_constant_get_nothing():
     close(h.grad, problem.gradients(problem.impartial(ready("equal-norm")))[0])
 
 
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-
-
 def on_cuda(problem):
     problem.h, problem.weight, problem.bias, problem.size = (
         x.cuda() for x in (problem.h, problem.weight, problem.bias, problem.size)
@@ -298,7 +296,7 @@ def on_cuda(problem):
     return problem
 
 
-@cuda
+@needs_cuda
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_cuda_equals_cpu(name):
     problem = Problem("mixed")
@@ -310,7 +308,7 @@ def test_cuda_equals_cpu(name):
         close(actual, expected, 1e-7)
 
 
-@cuda
+@needs_cuda
 @pytest.mark.parametrize(
     "name", ["sum", "equal-norm", "gradnorm", "nsgd", "imtl-g", "aligned-mtl", "random"]
 )
@@ -320,9 +318,5 @@ def test_closed_forms_do_not_wait_for_the_device(name):
     strategy.lend(torch.Generator("cuda").manual_seed(0))
     gradients = Rows(problem).packed
     strategy.reconcile(gradients)  # the first step may prepare
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waiting_raises():
         strategy.reconcile(gradients)
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
