@@ -120,7 +120,8 @@ class OnlineTraining(OnDevice):
         """
         new = values, observed, torch.rand(len(values), generator=generator)
         if self.draws is not None:
-            old = self.values, self.observed, self.draws
+            # Which may have been moved to a device with the rest since.
+            old = (x.to(values.device) for x in (self.values, self.observed, self.draws))
             new = tuple(torch.cat(both) for both in zip(old, new, strict=True))
         rows = new[2].argsort()[:_KEPT_ROWS].sort().values
         self.values, self.observed, self.draws = (part[rows] for part in new)

@@ -6,7 +6,7 @@ here, and, on a CUDA device, that of launching its kernels; the share of the tim
 computes; and the errors on hidden cells, over seeds. Without options it takes about a minute on two
 cores, because training is cut short. The default fit, on a CUDA device and beside it on the CPU::
 
-    python examples/benchmarks/device.py --max-iter 400 --device cuda --against cpu
+    python examples/benchmarks/device.py --only adult --max-iter 400 --seeds 0,1,2 --device cuda --against cpu
 
 ``--precision high`` allows a CUDA device TF32 in matrix products; compare errors and seconds with and
 without.
@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--max-iter", type=int, default=2, help="epochs; 400 is the default fit's")
     parser.add_argument("--max-steps", type=int, default=4000)
     parser.add_argument("--seeds", default="0,1", help="default: 0,1")
+    parser.add_argument("--only", choices=["adult", "generated"])
     parser.add_argument("--rows", type=int, default=10_000, help="of the generated table")
     parser.add_argument("--steps", type=int, default=20, help="of a round of the step's time")
     parser.add_argument("--rounds", type=int, default=5)
@@ -239,9 +240,13 @@ def main() -> None:
     for device in devices:
         print(f"{device}: {name_of(device)}")
     print(f"torch {torch.__version__}, precision {args.precision}")
-    describe("adult", load_adult(), devices, args)
-    generated = make_table(args.rows, 25, range(3, 33, 2), n_integers=5, n_texts=5)
-    describe("generated", generated, devices, args)
+    tables = {
+        "adult": load_adult,
+        "generated": lambda: make_table(args.rows, 25, range(3, 33, 2), n_integers=5, n_texts=5),
+    }
+    for name, make in tables.items():
+        if args.only in (None, name):
+            describe(name, make(), devices, args)
 
 
 if __name__ == "__main__":
