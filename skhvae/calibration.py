@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skhvae.piecewise import piecewise_linear
 
-__all__ = ["TEMPERATURES", "Calibration"]
+__all__ = ["TEMPERATURES", "Calibration", "effective_number"]
 
 TEMPERATURES = np.geomspace(0.4, 2.5, 31)  # that are tried
 _PRIOR_CELLS = 20  # as many cells speak for leaving everything as it is
@@ -44,6 +44,9 @@ class Calibration:
         Log probability of the true level at each of `TEMPERATURES`; NaN for numeric features.
     generator : numpy Generator
         Spreads masses at a single value over their levels.
+    weights : sequence of float ndarray of shape (n_cells,), optional
+        How many cells each stands for, an array a feature, up to a factor; by default all for as many. So cells whose
+        truth is known can speak for others that are elsewhere (Tibshirani et al. 2019, arXiv 1904.06019).
 
     Examples
     --------
@@ -61,33 +64,39 @@ class Calibration:
     2.0
     """
 
-    def __init__(self, below, reached, log_probs, generator):
+    def __init__(self, below, reached, log_probs, generator, weights=None):
+        weights = _given_or_equal(weights, below)
         maps, temperatures = [], []
-        for low, high, logs in zip(below, reached, log_probs, strict=True):
+        for low, high, logs, own in zip(below, reached, log_probs, weights, strict=True):
             is_number = np.isnan(logs).all()
             spread = low + generator.random(low.shape) * (high - low)
             scores = special.ndtri(np.clip(spread, _SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
-            maps.append(_score_map(scores) if is_number else _SCORES)
-            temperatures.append(1.0 if is_number else _temperature(logs))
+            maps.append(_score_map(scores, own) if is_number else _SCORES)
+            temperatures.append(1.0 if is_number else _temperature(logs, own))
         self._scores = torch.from_numpy(_SCORES)
         self._maps = torch.from_numpy(np.stack(maps))
         self._temperatures = torch.tensor(temperatures, dtype=torch.float64)
         self._coverages = torch.from_numpy(_COVERAGES)
         self._nominal = self._coverages.repeat(len(self._maps), 1)
 
-    def learn_intervals(self, below: Sequence[np.ndarray], reached: Sequence[np.ndarray]) -> None:
+    def learn_intervals(
+        self,
+        below: Sequence[np.ndarray],
+        reached: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray] | None = None,
+    ) -> None:
         """Learn what intervals cover, from levels that this calibration has been applied to.
 
         Parameters
         ----------
-        below, reached : sequence of float ndarray of shape (n_cells,)
+        below, reached, weights : sequence of float ndarray of shape (n_cells,)
             As for the constructor, an array a feature.
         """
         rows = []
-        for low, high in zip(below, reached, strict=True):
+        for low, high, own in zip(below, reached, _given_or_equal(weights, below), strict=True):
             # A central interval of coverage c reaches from level (1 - c) / 2 to (1 + c) / 2.
             needed = np.maximum(np.maximum(1 - 2 * high, 2 * low - 1), 0)
-            rows.append(_conformal(needed))
+            rows.append(_conformal(needed, own))
         self._nominal = torch.from_numpy(np.stack(rows))
 
     def levels(self, levels: Tensor, own: slice) -> Tensor:
@@ -122,15 +131,31 @@ class Calibration:
         return moved
 
 
-def _score_map(scores: np.ndarray) -> np.ndarray:
+def _given_or_equal(weights, cells):
+    return [np.ones(len(own)) for own in cells] if weights is None else weights
+
+
+def effective_number(weights: np.ndarray) -> float:
+    """How many cells of equal weight say as much (Kish 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
+
+
+def _in_order(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted values, and the share of all cells, of which there is one more, up to each of them."""
+    order = np.argsort(values, kind="stable")
+    share = weights[order] / weights.sum() / (1 + 1 / effective_number(weights))
+    return values[order], share.cumsum()
+
+
+def _score_map(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Normal scores to be taken for those of `_SCORES`: the cells' quantiles, drawn to what they are."""
-    n = len(scores)
     inner = _INNER
-    if n:
-        ranks = special.ndtr(_INNER)
-        found = np.quantile(scores, ranks, method="weibull")
+    if len(scores):
+        scores, shares = _in_order(scores, weights)
+        ranks, n = special.ndtr(_INNER), effective_number(weights)
+        found = np.interp(ranks, shares, scores)
         # Beyond the outermost cells, as far out as these are.
-        resolved = _INNER[(ranks >= 1 / (n + 1)) & (ranks <= n / (n + 1))]
+        resolved = _INNER[(ranks >= shares[0]) & (ranks <= shares[-1])]
         if len(resolved):
             edge = np.clip(_INNER, resolved[0], resolved[-1])
             found = np.interp(edge, _INNER, found) + (_INNER - edge)
@@ -140,20 +165,26 @@ def _score_map(scores: np.ndarray) -> np.ndarray:
     return np.concatenate([[ends[0]], inner, [ends[1]]]) + 1e-9 * np.arange(len(_SCORES))
 
 
-def _temperature(log_probs: np.ndarray) -> float:
+def _temperature(log_probs: np.ndarray, weights: np.ndarray) -> float:
     """The temperature at which the true levels are likeliest."""
     prior = -0.5 * (np.log(TEMPERATURES) / _SPREAD_OF_TEMPERATURES) ** 2
-    return float(TEMPERATURES[np.argmax(log_probs.sum(0) + prior)])
+    if len(weights):
+        weights = weights * effective_number(weights) / weights.sum()
+    return float(TEMPERATURES[np.argmax(weights @ log_probs + prior)])
 
 
-def _conformal(needed: np.ndarray) -> np.ndarray:
+def _conformal(needed: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Coverage to ask for, at each of `_COVERAGES`."""
-    n = len(needed)
-    if not n:
+    if not len(needed):
         return _COVERAGES
-    places = np.ceil((n + 1) * _COVERAGES).astype(int)
-    found = np.sort(needed)[np.clip(places, 1, n) - 1]
-    found = np.where(places > n, np.maximum(found, _COVERAGES), found)
-    mixed = (n * found + _PRIOR_CELLS * _COVERAGES) / (n + _PRIOR_CELLS)
+    needed, shares = _in_order(needed, weights)
+    n = effective_number(weights)
+    places = np.searchsorted(shares, _COVERAGES - 1e-12)  # which rounding must not put off by one
+    beyond = places == len(needed)
+    found = needed[np.minimum(places, len(needed) - 1)]
+    found = np.where(beyond, np.maximum(found, _COVERAGES), found)
+    # As wide as a normal's intervals, in whose scores nothing is drawn far where almost everything is covered.
+    scores = special.ndtri((1 + np.minimum([found, _COVERAGES], 1 - _SMALLEST_LEVEL)) / 2)
+    mixed = 2 * special.ndtr(([n, _PRIOR_CELLS] @ scores) / (n + _PRIOR_CELLS)) - 1
     mixed[-1] = 1.0
     return np.maximum.accumulate(mixed)

@@ -16,6 +16,7 @@ from skhvae.checkpoint import Checkpoints
 from skhvae.encoding import TableEncoder
 from skhvae.evaluation import total_error
 from skhvae.forecaster import Forecaster
+from skhvae.gaps import odds_of_missing
 from skhvae.held_out import HeldOutCells, held_out_estimates, hold_out, some_of
 from skhvae.missingness import explain_missingness
 from skhvae.models import VAE, lead
@@ -210,9 +211,11 @@ class Engine(Forecaster):
 
     def _calibrate(self, model: VAE, values, shown, held, seed: int, known=None) -> None:
         """Learn from held-out cells what predicted distributions turn out to be."""
-        half_steps = self.encoder.ranges()[2] / 2
+        half_steps, generator = self.encoder.ranges()[2] / 2, np.random.default_rng(seed)
+        observed = (shown | held).view(-1, *values.shape)[0]  # all members' is the same
+        log_odds = odds_of_missing(values, observed, self.encoder.features)
         learned = recalibrate(
-            model, values, shown, held, self._points, half_steps, np.random.default_rng(seed), known
+            model, values, shown, held, self._points, half_steps, generator, log_odds, known
         )
         self.calibration, self.matching = (x.to(self.device) for x in learned)
 

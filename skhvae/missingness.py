@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logsumexp, ndtri
 from torch import Tensor
 
 from skhvae.features import Feature
+from skhvae.gaps import FEWEST_CELLS, GapRegression, OtherColumns
 from skhvae.inference import predictive
 from skhvae.models import VAE
 from skhvae.selection import SelectionModel
@@ -26,12 +25,6 @@ _MOST_WORK = (
     2**25
 )  # rows times columns squared, what a step of a regression costs: fewer rows of wide tables
 _MOST_PASSES = 32  # through the model; with more columns, several are predicted together
-_FEWEST_CELLS = 20  # missing and observed ones, below which nothing is asked
-_MOST_LEVELS = 64  # of a nominal feature; more cannot be told apart by their missing cells
-_MOST_SYMBOLS = 10  # of a nominal feature, when it is to explain the gaps of another
-_MOST_KNOTS = 33
-# Coefficients are normal a priori with mean 0 and these precisions, in units of a normal score.
-_OWN_PRECISION, _VALUES_PRECISION, _GAPS_PRECISION = 0.5, 3.0, 10.0
 _CONVINCING = 5.0  # nats: by chance once in two thousand columns
 _MANY = 1 / 3  # of the columns with gaps
 _BETTER = 1.01  # ratio of nats that is more than a tie
@@ -89,16 +82,15 @@ def explain_missingness(
     n_rows = min(_ENOUGH_ROWS, max(512, _MOST_WORK // max(len(features), 1) ** 2))
     rows = torch.randperm(len(values), generator=generator)[:n_rows].sort().values
     values, observed = values[rows], observed[rows]
-    known = observed.numpy()
-    scores = [_Score(x[y], f) for x, y, f in zip(values.numpy().T, known.T, features, strict=True)]
-    contents = [s.columns(x, y) for s, x, y in zip(scores, values.numpy().T, known.T, strict=True)]
+    others = OtherColumns(values, observed, features)
+    known, scores = others.known, others.scores
     functions: list = [None] * len(features)
     nats = np.full((len(features), 3), np.nan)
     n_known, n_gaps = known.sum(0), (~known).sum(0)
     asked = [
         i
         for i, score in enumerate(scores)
-        if mechanism != "mar" and score.usable and min(n_known[i], n_gaps[i]) >= _FEWEST_CELLS
+        if mechanism != "mar" and score.usable and min(n_known[i], n_gaps[i]) >= FEWEST_CELLS
     ]
     n_passes = min(len(asked), _MOST_PASSES)
     for together in (asked[start::n_passes] for start in range(n_passes)):
@@ -108,19 +100,14 @@ def explain_missingness(
         for i, distribution in zip(together, predicted, strict=True):
             if not all(x.isfinite().all() for x in distribution):
                 continue  # a model without a prediction says nothing about its gaps
-            where = np.delete(known, i, axis=1)
-            where = where[:, where.any(0) & ~where.all(0)].astype(float), _GAPS_PRECISION
-            what = (
-                np.hstack([where[0][:, :0], *contents[:i], *contents[i + 1 :]]),
-                _VALUES_PRECISION,
-            )
+            where, what = others.of(i)
             gaps, own_value = ~known[:, i], scores[i].predicted(*distribution)
-            own = _Regression(gaps, [where], own_value)
+            own = GapRegression(gaps, [where], own_value)
             functions[i] = scores[i].knots, scores[i].basis(scores[i].knots) @ own.of_value
-            by_gaps = _Regression(gaps, [where]).gain
+            by_gaps = GapRegression(gaps, [where]).gain
             nats[i, :2] = by_gaps, own.gain - by_gaps
             if nats[i, 1] > _CONVINCING:
-                nats[i, 2] = _Regression(gaps, [where, what]).gain - by_gaps
+                nats[i, 2] = GapRegression(gaps, [where, what]).gain - by_gaps
     asked = ~np.isnan(nats[:, 1])
     chosen = asked.copy()
     if mechanism == "auto" and asked.any():
@@ -157,110 +144,3 @@ def _own_is_better(gaps: NDArray, own: NDArray, others: NDArray) -> NDArray:
     if leans and clear.mean() > _MANY:
         return ~clear | (ratio > 1 / _CLOSE)
     return clear & (ratio > (1 if leans else _CLOSE)) & (own > gaps)
-
-
-class _Score:
-    """A feature's values as explanatory variables.
-
-    Parameters
-    ----------
-    known : ndarray of shape (n,)
-        Its observed values, in model units.
-    feature : Feature
-    """
-
-    def __init__(self, known: NDArray, feature: Feature):
-        self.ordered = feature.type.estimate != "mode"
-        distinct, counts = np.unique(known, return_counts=True)
-        self.usable = len(distinct) > 1 and (self.ordered or len(feature.levels) <= _MOST_LEVELS)
-        middle = (counts.cumsum() - counts / 2) / max(len(known), 1)
-        if not len(distinct):  # a warm start's table may lack the column
-            distinct, middle = np.zeros(1), np.full(1, 0.5)
-        if self.ordered:
-            some = np.arange(len(distinct))
-            if len(distinct) > _MOST_KNOTS:  # at quantiles
-                places = np.searchsorted(middle, np.linspace(0, 1, _MOST_KNOTS))
-                some = np.unique(places.clip(max=len(distinct) - 1))
-            self.knots, self._of_knots = distinct[some], ndtri(middle[some])
-        else:
-            self.knots = np.arange(len(feature.levels), dtype=float)
-            self._symbols = distinct[np.argsort(-counts, kind="stable")][:_MOST_SYMBOLS]
-
-    def basis(self, values: NDArray) -> NDArray:
-        """What the log odds are linear in, (..., n_coefficients), at values (...)."""
-        if self.ordered:
-            return np.interp(values, self.knots, self._of_knots)[..., None]
-        return (values[..., None] == self.knots).astype(float)
-
-    def columns(self, values: NDArray, observed: NDArray) -> NDArray:
-        """What a table's column holds, as explanatory variables, (n_rows, n_columns)."""
-        columns = self.basis(values) if self.ordered else values[:, None] == self._symbols[1:]
-        return np.where(observed[:, None], columns, 0.0)
-
-    def predicted(self, values: Tensor, probs: Tensor) -> tuple[NDArray, NDArray]:
-        """Of values and their probabilities (n_rows, n_values) the logarithms of the latter, and what the
-        log odds are linear in at the former."""
-        values, probs = values.double().numpy(), probs.double().numpy()
-        some = values if self.ordered else values[:1]  # levels are the same in all rows
-        return np.log(probs.clip(min=1e-30)), self.basis(some)
-
-
-class _Regression:
-    """Logistic regression of gaps on columns and on what each row's own value may be.
-
-    Parameters
-    ----------
-    gaps : bool ndarray of shape (n_rows,)
-    columns : sequence of (ndarray of shape (n_rows, n_columns), float)
-        With the precisions of their coefficients, which are normal a priori.
-    predicted : (ndarray of shape (n_rows, n_values), ndarray of shape (n_rows or 1, n_values, p)), optional
-        Log probabilities of the own value, and what the log odds are linear in there.
-
-    Attributes
-    ----------
-    of_value : ndarray of shape (p,)
-        Coefficients of the own value.
-    gain : float
-        Nats more than chance, less the number of parameters that the prior leaves free (Akaike).
-    """
-
-    def __init__(self, gaps: NDArray, columns, predicted=None):
-        n_rows = len(gaps)
-        self._log_probs, self._basis = predicted or (np.zeros((n_rows, 1)), np.zeros((1, 1, 0)))
-        self._columns = np.column_stack([np.ones(n_rows), *(x for x, _ in columns)])
-        precisions = [0.0], *(np.full(x.shape[1], p) for x, p in columns)
-        precisions = np.concatenate([*precisions, np.full(self._basis.shape[-1], _OWN_PRECISION)])
-
-        def loss(coefficients):
-            log_odds, derivatives = self._log_odds(coefficients)
-            penalty = precisions * coefficients
-            value = 0.5 * penalty @ coefficients - _log_likelihood(log_odds, gaps)
-            return value, derivatives.T @ (expit(log_odds) - gaps) + penalty
-
-        def information(coefficients):
-            log_odds, derivatives = self._log_odds(coefficients)
-            chances = expit(log_odds)
-            return derivatives.T @ (derivatives * (chances * (1 - chances))[:, None])
-
-        def curvature(coefficients):  # Fisher's: it is positive, whatever the value's distribution
-            return information(coefficients) + np.diag(precisions)
-
-        chance = np.log(gaps.mean() / (1 - gaps.mean()))
-        start = np.append(chance, np.zeros(len(precisions) - 1))
-        best = minimize(loss, start, jac=True, hess=curvature, method="trust-exact").x
-        free = np.linalg.lstsq(curvature(best), information(best), rcond=None)[0]
-        gain = _log_likelihood(self._log_odds(best)[0], gaps) - _log_likelihood(chance, gaps)
-        self.gain = gain - (np.trace(free) - 1)
-        self.of_value = best[self._columns.shape[1] :]
-
-    def _log_odds(self, coefficients: NDArray) -> tuple[NDArray, NDArray]:
-        """Of every row, and their derivatives with respect to the coefficients."""
-        of_columns, of_value = np.split(coefficients, [self._columns.shape[1]])
-        terms = self._log_probs + self._basis @ of_value
-        log_mean = logsumexp(terms, axis=1)
-        slopes = (np.exp(terms - log_mean[:, None])[:, None, :] @ self._basis)[:, 0]
-        return self._columns @ of_columns + log_mean, np.column_stack([self._columns, slopes])
-
-
-def _log_likelihood(log_odds: NDArray | float, gaps: NDArray) -> float:
-    return (gaps * log_odds - np.logaddexp(0, log_odds)).sum()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skhvae.calibration import TEMPERATURES, Calibration
+from skhvae.calibration import TEMPERATURES, Calibration, effective_number
 from skhvae.evaluation import crps_of_quantiles
 from skhvae.inference import by_rows, chunk_size, predictions_at, steady
 from skhvae.matching import Matching
@@ -23,6 +23,10 @@ _BLOCK = 256  # rows at once, of each of which dozens of numbers are asked for e
 _BELOW, _REACHED, _MEAN = 0, 1, 2
 _LOG_PROBS = slice(3, 3 + len(TEMPERATURES))
 _QUANTILES = slice(_LOG_PROBS.stop, _LOG_PROBS.stop + len(_LEVELS))
+_FEWEST_CELLS, _MILDER = (
+    50,
+    0.75,
+)  # that weighted ones must amount to, and the power that draws them together
 _BETTER = 0.98  # features are matched whose CRPS becomes less than so much of what it was
 
 
@@ -34,6 +38,7 @@ def recalibrate(
     points: Tensor,
     half_steps: Tensor,
     generator: np.random.Generator,
+    log_odds: np.ndarray,
     known: Tensor | None = None,
 ) -> tuple[Calibration, Matching]:
     """What held-out cells say of the model's predictions, each by the first member that did not learn it.
@@ -47,6 +52,8 @@ def recalibrate(
     half_steps : Tensor of shape (n_features,)
         Half of what the values of a feature differ by at least, 0 if they are continuous: less is rounded away.
     generator : numpy Generator
+    log_odds : float64 ndarray of shape (n_rows, n_features)
+        How much likelier each cell was to be missing, up to a constant of each feature.
     known : Tensor of shape (n_rows, n_features) or None
         What repetitions of the rows know of the held-out cells, NaN where nothing: there the model is not asked.
 
@@ -60,14 +67,17 @@ def recalibrate(
     cells = [of_members[..., i].any(0) for i in range(values.shape[1])]
     asked = model, values, visible, held, cells, points, half_steps
     found = _held_out(*asked)
+    weights = [_weights(log_odds[cell.numpy(), i]) for i, cell in enumerate(cells)]
+    alone = [np.ones(len(own), dtype=bool) for own in weights]
     if known is not None:
-        repeated = [~known[cell, i].isnan().numpy() for i, cell in enumerate(cells)]
-        found = [f[~own] for f, own in zip(found, repeated, strict=True)]
+        alone = [known[cell, i].isnan().numpy() for i, cell in enumerate(cells)]
+    asked_of_model = [(f[own], w[own]) for f, own, w in zip(found, alone, weights, strict=True)]
     calibration = Calibration(
-        [f[:, _BELOW] for f in found],
-        [f[:, _REACHED] for f in found],
-        [f[:, _LOG_PROBS] for f in found],
+        [f[:, _BELOW] for f, _ in asked_of_model],
+        [f[:, _REACHED] for f, _ in asked_of_model],
+        [f[:, _LOG_PROBS] for f, _ in asked_of_model],
         generator,
+        [w for _, w in asked_of_model],
     )
     found = _held_out(*asked, calibration)
     truth = [values[cell, i].double() for i, cell in enumerate(cells)]
@@ -89,9 +99,17 @@ def recalibrate(
                 high = (donors <= of_donors[:, np.newaxis]).mean(1)
         below.append(low)
         reached.append(high)
-    calibration.learn_intervals(below, reached)
+    calibration.learn_intervals(below, reached, weights)
     matching.forget_others()
     return calibration, matching
+
+
+def _weights(log_odds: np.ndarray) -> np.ndarray:
+    """What cells count for missing ones, drawn to equal weights as far as is needed for them not to be too few."""
+    weights = np.exp(log_odds - log_odds.max(initial=-np.inf))
+    while len(weights) > _FEWEST_CELLS > effective_number(weights):
+        weights = weights**_MILDER
+    return weights
 
 
 def _held_out(model, values, visible, held, cells, points, half_steps, calibration=None):

@@ -7,27 +7,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from skhvae.calibration import TEMPERATURES, Calibration
+from skhvae.calibration import TEMPERATURES, Calibration, effective_number
 
 ONE = slice(0, 1)
 
 
-def of_levels(levels, below=None, seed=0):
+def of_levels(levels, below=None, seed=0, weights=None):
     levels = np.asarray(levels, dtype=float)
     below = levels if below is None else np.asarray(below)
     unknown = np.full((len(levels), len(TEMPERATURES)), np.nan)
-    return Calibration([below], [levels], [unknown], np.random.default_rng(seed))
+    weights = None if weights is None else [weights]
+    return Calibration([below], [levels], [unknown], np.random.default_rng(seed), weights)
 
 
 def levels_for(calibration, wanted):
     return calibration.levels(torch.as_tensor(wanted)[:, None], ONE)[:, 0].numpy()
 
 
-def of_codes(log_probs):
+def of_codes(log_probs, weights=None):
     """Of cells at which the true level is the first one."""
     nothing = np.zeros(len(log_probs))
     tempered = np.stack([log_softmax(log_probs / t)[:, 0] for t in TEMPERATURES], axis=-1)
-    return Calibration([nothing], [nothing], [tempered], np.random.default_rng(0))
+    weights = None if weights is None else [weights]
+    return Calibration([nothing], [nothing], [tempered], np.random.default_rng(0), weights)
 
 
 def log_softmax(x):
@@ -121,3 +123,62 @@ def test_intervals_that_are_too_narrow_become_wider():
     calibration.learn_intervals([levels], [levels])
     half = stats.norm.ppf((1 + calibration.coverage(0.9).item()) / 2)
     assert half == pytest.approx(2 * stats.norm.ppf(0.95), abs=0.15)
+
+
+# Weights
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.floats(1e-3, 1e3))
+def test_equal_weights_are_no_weights(predicted, weight):
+    predicted, unknown = np.array(predicted), np.full((len(predicted), len(TEMPERATURES)), np.nan)
+    found = []
+    for weights in (None, [np.full(len(predicted), weight)]):
+        generator = np.random.default_rng(0)
+        calibration = Calibration([predicted], [predicted], [unknown], generator, weights)
+        calibration.learn_intervals([predicted], [predicted], weights)
+        coverages = [calibration.coverage(c).item() for c in (0.3, 0.5, 0.9)]
+        found.append([*levels_for(calibration, [0.05, 0.5, 0.7]), *coverages])
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
+def test_weights_make_cells_speak_for_others():
+    """Rows with a large x have wide errors, and are missing more often: so are those that count."""
+    rng = np.random.default_rng(0)
+    x = rng.random(20_000)
+    predicted = stats.norm.cdf((1 + 2 * x) * rng.standard_normal(20_000))
+    weights = np.exp(4 * x)
+    calibration = of_levels(predicted, weights=weights)
+    others = rng.choice(predicted, 20_000, p=weights / weights.sum())
+    wanted = [0.1, 0.5, 0.9]
+    low, middle, high = levels_for(calibration, wanted)
+    for level, share in ((low, 0.1), (middle, 0.5), (high, 0.9)):
+        assert (others < level).mean() == pytest.approx(share, abs=0.015)
+    plain = of_levels([])
+    plain.learn_intervals([predicted], [predicted], [weights])
+    nominal = plain.coverage(0.9).item()
+    covered = np.abs(others - 0.5) <= nominal / 2
+    assert covered.mean() == pytest.approx(0.9, abs=0.01)
+
+
+def test_weighted_temperature():
+    """Sharp predictions are right for some cells and not for others; those count that have weight."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 4))
+    sharp = rng.random(20_000) < 0.5
+    probs = np.exp(log_softmax(logits * np.where(sharp, 1.0, 0.5)[:, None]))
+    truth = (probs.cumsum(1) < rng.random((20_000, 1))).sum(1)
+    order = (np.arange(4) + truth[:, None]) % 4
+    ordered = np.take_along_axis(logits, order, 1)
+    for weights, temperature in ((sharp, 1.0), (~sharp, 2.0)):
+        calibration = of_codes(ordered, weights.astype(float))
+        predicted = torch.from_numpy(np.exp(log_softmax(logits[:5])))[:, None]
+        expected = np.exp(log_softmax(logits[:5] / temperature))
+        found = calibration.probs(predicted, ONE)[:, 0]
+        np.testing.assert_allclose(found, expected, atol=0.04)
+
+
+def test_effective_number():
+    assert effective_number(np.full(7, 0.3)) == pytest.approx(7)
+    assert effective_number(np.array([1.0, 0.0, 0.0])) == pytest.approx(1)
+    assert effective_number(np.zeros(0)) == 0

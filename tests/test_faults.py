@@ -174,7 +174,7 @@ PLACES = {
     "held-out cells": "skhvae.held_out.HeldOutCells.errors",
     "errors": "skhvae.evaluation._errors._row",
     "repetitions": "skhvae.repeats.RepeatedRows.look_up",
-    "explanations": "skhvae.missingness._Regression.__init__",
+    "explanations": "skhvae.gaps.GapRegression.__init__",
     "indicators": "sklearn.impute.MissingIndicator.fit",
 }
 

@@ -61,7 +61,8 @@ ALLOWED = {
         {"torch"},
     ),
     "held_out": ({"models", "inference"}, {"torch"}),
-    "missingness": ({"features", "models", "selection", "inference"}, NUMBERS | {"torch"}),
+    "gaps": ({"features"}, {"torch", "numpy", "scipy"}),
+    "missingness": ({"features", "gaps", "models", "selection", "inference"}, NUMBERS | {"torch"}),
     "repeats": (set(), {"torch", "numpy"}),
     "schedule": (set(), set()),
     "presets": (set(), set()),
@@ -89,7 +90,8 @@ ALLOWED = {
         NUMBERS | {"torch"},
     ),
     "engine": (
-        {"encoding", "evaluation", "models", "moo", "held_out", "missingness", "repeats", "rows"}
+        {"encoding", "evaluation", "models", "moo", "gaps", "held_out", "missingness"}
+        | {"repeats", "rows"}
         | {"checkpoint", "run", "training", "online", "recipe", "forecaster"}
         | {"recalibration"},
         NUMBERS | {"torch"},

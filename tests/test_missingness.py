@@ -4,9 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 
 from skhvae import missingness
 from skhvae.features import FEATURE_TYPES, Feature
@@ -210,71 +207,6 @@ def test_columns_that_are_missing_together(monkeypatch):
     assert report["mechanism"].tolist() == ["mar"] * 3
     _, report = explain(values, together | mnar(values), monkeypatch)
     assert report.loc["c", "mechanism"] == "mnar"
-
-
-@pytest.mark.parametrize("precision", [0.3, 3.0])
-def test_regression_on_columns_is_logistic_regression(precision):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((400, 3))
-    gaps = rng.random(400) < 1 / (1 + np.exp(-x @ [1.0, -2.0, 0.0]))
-    oracle = LogisticRegression(C=1 / precision, tol=1e-8).fit(x, gaps)
-    chances = oracle.predict_proba(x)[:, 1]
-    nats = np.log(np.where(gaps, chances, 1 - chances)).sum()
-    chance = gaps.mean()
-    nats -= len(gaps) * (chance * np.log(chance) + (1 - chance) * np.log(1 - chance))
-    columns = np.column_stack([np.ones(400), x])
-    information = columns.T @ (columns * (chances * (1 - chances))[:, None])
-    prior = np.diag([0.0, *[precision] * 3])
-    n_free = np.trace(np.linalg.solve(information + prior, information)) - 1
-    found = missingness._Regression(gaps, [(x, precision)])
-    assert found.gain == pytest.approx(nats - n_free, abs=1e-3)
-
-
-def test_regression_on_a_known_value_is_logistic_regression():
-    """A predictive distribution without spread is a column."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((400, 2))
-    gaps = rng.random(400) < 1 / (1 + np.exp(-x @ [1.0, -2.0]))
-    nothing, certain = np.zeros((400, 0)), np.zeros((400, 1))
-    own = missingness._Regression(gaps, [(nothing, 1.0)], (certain, x[:, None, :]))
-    oracle = LogisticRegression(C=1 / missingness._OWN_PRECISION, tol=1e-8).fit(x, gaps)
-    np.testing.assert_allclose(own.of_value, oracle.coef_[0], rtol=1e-3)
-
-
-@settings(max_examples=50)
-@given(st.lists(st.integers(-50, 50), min_size=2, max_size=200))
-def test_scores_are_normal_scores_of_ranks(values):
-    values = np.array(values, dtype=float)
-    score = missingness._Score(values, feature("a", "real"))
-    if len(np.unique(values)) == 1:
-        assert not score.usable
-        return
-    found = score.basis(values)[:, 0]
-    assert (np.diff(found[np.argsort(values)]) >= 0).all()
-    assert score.basis(values[::-1])[::-1] == pytest.approx(score.basis(values))
-    assert score.basis(np.array([-1e9, 1e9]))[:, 0] == pytest.approx([found.min(), found.max()])
-
-
-@pytest.mark.parametrize("kind", ["real", "nominal"])
-def test_scores_without_a_value(kind):
-    score = missingness._Score(np.zeros(0), feature("a", kind, levels=np.array(["x", "y"])))
-    assert not score.usable
-    assert np.isfinite(score.basis(np.zeros(3))).all()
-    assert not score.columns(np.zeros(3), np.zeros(3, dtype=bool)).any()
-
-
-def test_levels_are_scored_one_by_one():
-    levels = np.array(list("abc"))
-    score = missingness._Score(np.array([0.0, 2.0, 2.0]), feature("a", "nominal", levels=levels))
-    np.testing.assert_array_equal(score.basis(np.array([2.0, 0.0, 1.0])), np.eye(3)[[2, 0, 1]])
-    # To explain another column, the most frequent level is the one that all others are compared with.
-    columns = score.columns(np.array([2.0, 0.0, 0.0]), np.array([True, True, False]))
-    np.testing.assert_array_equal(columns, [[0.0], [1.0], [0.0]])
-
-
-def test_too_many_levels_are_not_asked():
-    levels = np.array([str(i) for i in range(100)])
-    assert not missingness._Score(np.arange(100.0), feature("a", "nominal", levels=levels)).usable
 
 
 def test_report_without_any_question(monkeypatch):
