@@ -46,7 +46,8 @@ class Calibration:
         Spreads masses at a single value over their levels.
     weights : sequence of float ndarray of shape (n_cells,), optional
         How many cells each stands for, an array a feature, up to a factor; by default all for as many. So cells whose
-        truth is known can speak for others that are elsewhere (Tibshirani et al. 2019, arXiv 1904.06019).
+        truth is known can speak for others that are elsewhere (Tibshirani et al. 2019, arXiv 1904.06019). They
+        count for levels and intervals, not for temperatures.
 
     Examples
     --------
@@ -72,7 +73,7 @@ class Calibration:
             spread = low + generator.random(low.shape) * (high - low)
             scores = special.ndtri(np.clip(spread, _SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
             maps.append(_score_map(scores, own) if is_number else _SCORES)
-            temperatures.append(1.0 if is_number else _temperature(logs, own))
+            temperatures.append(1.0 if is_number else _temperature(logs))
         self._scores = torch.from_numpy(_SCORES)
         self._maps = torch.from_numpy(np.stack(maps))
         self._temperatures = torch.tensor(temperatures, dtype=torch.float64)
@@ -165,12 +166,10 @@ def _score_map(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.concatenate([[ends[0]], inner, [ends[1]]]) + 1e-9 * np.arange(len(_SCORES))
 
 
-def _temperature(log_probs: np.ndarray, weights: np.ndarray) -> float:
-    """The temperature at which the true levels are likeliest."""
+def _temperature(log_probs: np.ndarray) -> float:
+    """The temperature at which the true levels are likeliest. Weights made it worse (benchmarks.md)."""
     prior = -0.5 * (np.log(TEMPERATURES) / _SPREAD_OF_TEMPERATURES) ** 2
-    if len(weights):
-        weights = weights * effective_number(weights) / weights.sum()
-    return float(TEMPERATURES[np.argmax(weights @ log_probs + prior)])
+    return float(TEMPERATURES[np.argmax(log_probs.sum(0) + prior)])
 
 
 def _conformal(needed: np.ndarray, weights: np.ndarray) -> np.ndarray:

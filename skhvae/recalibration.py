@@ -23,10 +23,8 @@ _BLOCK = 256  # rows at once, of each of which dozens of numbers are asked for e
 _BELOW, _REACHED, _MEAN = 0, 1, 2
 _LOG_PROBS = slice(3, 3 + len(TEMPERATURES))
 _QUANTILES = slice(_LOG_PROBS.stop, _LOG_PROBS.stop + len(_LEVELS))
-_FEWEST_CELLS, _MILDER = (
-    50,
-    0.75,
-)  # that weighted ones must amount to, and the power that draws them together
+_FEWEST_CELLS = 50  # that weighted ones must amount to
+_MILDER = 0.75  # the power that draws weights together
 _BETTER = 0.98  # features are matched whose CRPS becomes less than so much of what it was
 
 
@@ -67,17 +65,17 @@ def recalibrate(
     cells = [of_members[..., i].any(0) for i in range(values.shape[1])]
     asked = model, values, visible, held, cells, points, half_steps
     found = _held_out(*asked)
-    weights = [_weights(log_odds[cell.numpy(), i]) for i, cell in enumerate(cells)]
-    alone = [np.ones(len(own), dtype=bool) for own in weights]
+    odds = [log_odds[cell.numpy(), i] for i, cell in enumerate(cells)]
+    weights = list(map(_weights, odds))
     if known is not None:
         alone = [known[cell, i].isnan().numpy() for i, cell in enumerate(cells)]
-    asked_of_model = [(f[own], w[own]) for f, own, w in zip(found, alone, weights, strict=True)]
+        found, odds = ([x[own] for x, own in zip(xs, alone, strict=True)] for xs in (found, odds))
     calibration = Calibration(
-        [f[:, _BELOW] for f, _ in asked_of_model],
-        [f[:, _REACHED] for f, _ in asked_of_model],
-        [f[:, _LOG_PROBS] for f, _ in asked_of_model],
+        [f[:, _BELOW] for f in found],
+        [f[:, _REACHED] for f in found],
+        [f[:, _LOG_PROBS] for f in found],
         generator,
-        [w for _, w in asked_of_model],
+        list(map(_weights, odds)),
     )
     found = _held_out(*asked, calibration)
     truth = [values[cell, i].double() for i, cell in enumerate(cells)]
@@ -91,12 +89,16 @@ def recalibrate(
         if matching.is_possible(i) and not model.heads.is_finite(i):
             _, of_donors, donors = (x.numpy() for x in matching.of_donors(i))
             levels = (np.arange(donors.shape[1]) + 0.5) / donors.shape[1]
-            matched = crps_of_quantiles(of_donors, donors, levels).mean()
-            smooth = crps_of_quantiles(truth[i].numpy(), of_cells[:, _QUANTILES], _LEVELS).mean()
-            if matched < _BETTER * smooth:
+            matched = crps_of_quantiles(of_donors, donors, levels)
+            smooth = crps_of_quantiles(truth[i].numpy(), of_cells[:, _QUANTILES], _LEVELS)
+            # Donors stand in the order of what is predicted for them.
+            of_matched = weights[i][np.argsort(of_cells[:, _MEAN], kind="stable")]
+            most = _BETTER * np.average(smooth, weights=weights[i])
+            if np.average(matched, weights=of_matched) < most:
                 matching.applies[i] = True
                 low = (donors < of_donors[:, np.newaxis]).mean(1)
                 high = (donors <= of_donors[:, np.newaxis]).mean(1)
+                weights[i] = of_matched
         below.append(low)
         reached.append(high)
     calibration.learn_intervals(below, reached, weights)

@@ -24,12 +24,11 @@ def levels_for(calibration, wanted):
     return calibration.levels(torch.as_tensor(wanted)[:, None], ONE)[:, 0].numpy()
 
 
-def of_codes(log_probs, weights=None):
+def of_codes(log_probs):
     """Of cells at which the true level is the first one."""
     nothing = np.zeros(len(log_probs))
     tempered = np.stack([log_softmax(log_probs / t)[:, 0] for t in TEMPERATURES], axis=-1)
-    weights = None if weights is None else [weights]
-    return Calibration([nothing], [nothing], [tempered], np.random.default_rng(0), weights)
+    return Calibration([nothing], [nothing], [tempered], np.random.default_rng(0))
 
 
 def log_softmax(x):
@@ -159,23 +158,6 @@ def test_weights_make_cells_speak_for_others():
     nominal = plain.coverage(0.9).item()
     covered = np.abs(others - 0.5) <= nominal / 2
     assert covered.mean() == pytest.approx(0.9, abs=0.01)
-
-
-def test_weighted_temperature():
-    """Sharp predictions are right for some cells and not for others; those count that have weight."""
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (20_000, 4))
-    sharp = rng.random(20_000) < 0.5
-    probs = np.exp(log_softmax(logits * np.where(sharp, 1.0, 0.5)[:, None]))
-    truth = (probs.cumsum(1) < rng.random((20_000, 1))).sum(1)
-    order = (np.arange(4) + truth[:, None]) % 4
-    ordered = np.take_along_axis(logits, order, 1)
-    for weights, temperature in ((sharp, 1.0), (~sharp, 2.0)):
-        calibration = of_codes(ordered, weights.astype(float))
-        predicted = torch.from_numpy(np.exp(log_softmax(logits[:5])))[:, None]
-        expected = np.exp(log_softmax(logits[:5] / temperature))
-        found = calibration.probs(predicted, ONE)[:, 0]
-        np.testing.assert_allclose(found, expected, atol=0.04)
 
 
 def test_effective_number():
