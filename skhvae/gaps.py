@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, ndtri
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from skhvae.features import Feature
@@ -20,8 +21,9 @@ _MOST_SYMBOLS = 10  # of a nominal feature, when it is to explain the gaps of an
 _MOST_KNOTS = 33
 # Coefficients are normal a priori with mean 0 and these precisions, in units of a normal score.
 _OWN_PRECISION, _VALUES_PRECISION, _GAPS_PRECISION = 0.5, 3.0, 10.0
-# Of a large table, fewer of a wide one: a step of a regression costs rows times explanatory variables squared.
-_FEWEST_ROWS, _MOST_ROWS, _MOST_WORK = 512, 4096, 2**26
+# For odds: of a large table; and of a wide one, those most correlated with the gaps (sure independence screening:
+# Fan and Lv 2008, doi 10.1111/j.1467-9868.2008.00674.x).
+_MOST_ROWS, _MOST_COLUMNS = 4096, 100
 
 
 def odds_of_missing(values: Tensor, observed: Tensor, features: Sequence[Feature]) -> NDArray:
@@ -45,15 +47,19 @@ def odds_of_missing(values: Tensor, observed: Tensor, features: Sequence[Feature
         Up to a constant of each feature; 0 of features of which too little is missing, or observed.
     """
     others = OtherColumns(values, observed, features)
-    log_odds = np.zeros(values.shape)
+    columns, owners = others.all()
+    some, log_odds = columns[:_MOST_ROWS], np.zeros(values.shape)
+    spread = some.std(0)
     for i in range(len(features)):
-        where, what = others.of(i)
-        columns = np.hstack([where[0], what[0]])
-        n_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _MOST_WORK // (1 + columns.shape[1]) ** 2))
-        gaps = ~others.known[:n_rows, i]
-        if min(gaps.sum(), (~gaps).sum()) >= FEWEST_CELLS:
-            found = GapRegression(gaps, [(x[:n_rows], precision) for x, precision in (where, what)])
-            log_odds[:, i] = columns @ found.of_columns[1:]
+        gaps = ~others.known[:_MOST_ROWS, i]
+        if min(gaps.sum(), (~gaps).sum()) < FEWEST_CELLS:
+            continue
+        related = np.abs(some.T @ (gaps - gaps.mean())) / np.where(spread > 0, spread, np.inf)
+        related[owners == i] = 0
+        best = np.argsort(-related, kind="stable")[: min(_MOST_COLUMNS, np.count_nonzero(related))]
+        if len(best):
+            found = LogisticRegression(solver="newton-cholesky").fit(some[:, best], gaps)
+            log_odds[:, i] = columns[:, best] @ found.coef_[0]
     return log_odds
 
 
@@ -79,6 +85,15 @@ class OtherColumns:
         self._contents = [
             score.columns(x, y) for score, (x, y) in zip(self.scores, columns, strict=True)
         ]
+
+    def all(self) -> tuple[NDArray, NDArray]:
+        """Everything that :meth:`of` can return, (n_rows, n_columns), in units in which all coefficients have
+        precision 1, and of which feature each column is."""
+        parts = [self.known / _GAPS_PRECISION**0.5]
+        parts += [content / _VALUES_PRECISION**0.5 for content in self._contents]
+        sizes = [content.shape[1] for content in self._contents]
+        features = np.arange(self.known.shape[1])
+        return np.hstack(parts), np.concatenate([features, np.repeat(features, sizes)])
 
     def of(self, feature: int) -> tuple[tuple[NDArray, float], tuple[NDArray, float]]:
         """Which of the other cells are known, and what they hold, (n_rows, n_columns), each with the precision
@@ -149,10 +164,8 @@ class GapRegression:
 
     Attributes
     ----------
-    of_columns : ndarray of shape (1 + n_columns,)
-        Coefficients: a constant, and those of the columns.
     of_value : ndarray of shape (p,)
-        Those of the own value.
+        Coefficients of the own value.
     gain : float
         Nats more than chance, less the number of parameters that the prior leaves free (Akaike).
     """
@@ -184,7 +197,7 @@ class GapRegression:
         free = np.linalg.lstsq(curvature(best), information(best), rcond=None)[0]
         gain = _log_likelihood(self._log_odds(best)[0], gaps) - _log_likelihood(chance, gaps)
         self.gain = gain - (np.trace(free) - 1)
-        self.of_columns, self.of_value = np.split(best, [self._columns.shape[1]])
+        self.of_value = best[self._columns.shape[1] :]
 
     def _log_odds(self, coefficients: NDArray) -> tuple[NDArray, NDArray]:
         """Of every row, and their derivatives with respect to the coefficients."""

@@ -61,7 +61,7 @@ ALLOWED = {
         {"torch"},
     ),
     "held_out": ({"models", "inference"}, {"torch"}),
-    "gaps": ({"features"}, {"torch", "numpy", "scipy"}),
+    "gaps": ({"features"}, {"torch", "numpy", "scipy", "sklearn"}),
     "missingness": ({"features", "gaps", "models", "selection", "inference"}, NUMBERS | {"torch"}),
     "repeats": (set(), {"torch", "numpy"}),
     "schedule": (set(), set()),
