@@ -112,6 +112,21 @@ class Calibration:
         scores = torch.special.ndtri(levels.clamp(_SMALLEST_LEVEL, 1 - _SMALLEST_LEVEL))
         return torch.special.ndtr(piecewise_linear(maps, self._scores.expand_as(maps), scores))
 
+    @property
+    def scores(self) -> Tensor:
+        """Normal scores, (n_scores,), between which maps are linear."""
+        return self._scores
+
+    def carry_over(self, feature: int, scores: Tensor) -> None:
+        """Take other distributions of a feature, in which the values at :attr:`scores` lie at these scores (n_scores,)."""
+        scores = scores.to(self._scores).clone()
+        scores[0], scores[-1] = scores[1] - (_END - 3.0), scores[-2] + (_END - 3.0)
+        rising = scores.cummax(0).values + 1e-9 * torch.arange(len(scores))
+        inside = self._maps[feature].clamp(-_END, _END)
+        beyond = self._maps[feature] - inside
+        found = piecewise_linear(self._scores[None], rising[None], inside[:, None])[:, 0]
+        self._maps[feature] = found + beyond
+
     def probs(self, probs: Tensor, own: slice) -> Tensor:
         """Probabilities of levels (..., n_features, K) at the features' temperatures."""
         tempered = probs ** (1 / self._temperatures[own].to(probs)).unsqueeze(-1)

@@ -22,7 +22,7 @@ from skhvae.missingness import explain_missingness
 from skhvae.models import VAE, lead
 from skhvae.moo import Impartiality, as_strategy
 from skhvae.online import OnlineTraining
-from skhvae.recalibration import recalibrate
+from skhvae.recalibration import carry_over, recalibrate
 from skhvae.recipe import Recipe
 from skhvae.repeats import repetitions_that_pay
 from skhvae.rows import by_content, drawn
@@ -217,6 +217,9 @@ class Engine(Forecaster):
         learned = recalibrate(
             model, values, shown, held, self._points, half_steps, generator, log_odds, known
         )
+        if model is not self.model:
+            models = model, self.model
+            carry_over(*learned, models, values, observed, self._points, half_steps)
         self.calibration, self.matching = (x.to(self.device) for x in learned)
 
     def _explain(self, values, observed, host) -> None:

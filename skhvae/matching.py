@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,7 @@ __all__ = ["Matching"]
 
 _FEWEST_DONORS = 200
 _NEIGHBOURS = 40
+_QUANTILES = 101
 
 
 class Matching:
@@ -50,6 +52,20 @@ class Matching:
     def is_possible(self, feature: int) -> bool:
         """Whether there are enough donors."""
         return len(self._means[feature]) >= _FEWEST_DONORS
+
+    def carry_over(self, feature: int, before: Tensor, after: Tensor) -> None:
+        """Take other predictions of a feature: those of the same cells, (n_cells,), before and after.
+
+        Donors get the new prediction that is as large among new ones as theirs was among the old ones.
+        """
+        if not len(self._means[feature]):
+            return
+        shares = torch.linspace(0, 1, _QUANTILES, dtype=before.dtype)
+        old, new = (x.quantile(shares).numpy() for x in (before, after))
+        means = self._means[feature].numpy()
+        inside = means.clip(old[0], old[-1])
+        found = np.interp(inside, old, new) + (means - inside)
+        self._means[feature] = torch.from_numpy(found).to(self._means[feature])
 
     def forget_others(self) -> None:
         """Keep no donors of features that are not matched."""

@@ -15,7 +15,7 @@ from skhvae.matching import Matching
 from skhvae.models import VAE
 from skhvae.predictive import Predictive
 
-__all__ = ["recalibrate"]
+__all__ = ["carry_over", "recalibrate"]
 
 _LEVELS = (np.arange(19) + 0.5) / 19  # at which distributions are compared
 _BLOCK = 256  # rows at once, of each of which dozens of numbers are asked for every feature
@@ -25,6 +25,10 @@ _LOG_PROBS = slice(3, 3 + len(TEMPERATURES))
 _QUANTILES = slice(_LOG_PROBS.stop, _LOG_PROBS.stop + len(_LEVELS))
 _FEWEST_CELLS = 50  # that weighted ones must amount to
 _MILDER = 0.75  # the power that draws weights together
+_FEWEST_FOLLOWED, _MOST_FOLLOWED = (
+    20,
+    4096,
+)  # cells, and rows, by which two models' predictions are compared
 _BETTER = 0.98  # features are matched whose CRPS becomes less than so much of what it was
 
 
@@ -104,6 +108,73 @@ def recalibrate(
     calibration.learn_intervals(below, reached, weights)
     matching.forget_others()
     return calibration, matching
+
+
+def carry_over(
+    calibration: Calibration,
+    matching: Matching,
+    models: tuple[VAE, VAE],
+    values: Tensor,
+    observed: Tensor,
+    points: Tensor,
+    half_steps: Tensor,
+) -> None:
+    """Make what was learned of one model hold for what has become of it, in place.
+
+    A model that learns on, and the held-out cells too, cannot be compared with any truth any more, and gets surer of
+    itself than it is right. But both models predict the missing cells, so it is known how the distributions of one lie in
+    those of the other; and errors become no larger by learning on.
+
+    Parameters
+    ----------
+    calibration, matching
+        Of the first model.
+    models : two of VAE
+        As it was, and as it is.
+    values, observed : Tensor of shape (n_rows, n_features)
+        A table with missing cells.
+    points, half_steps
+        As for :func:`recalibrate`.
+    """
+    rows = (~observed).any(1).nonzero().flatten()[:_MOST_FOLLOWED]
+    if not len(rows):
+        return
+    before, after = map(steady, models)
+    families, points = before.heads.families, points.to(next(before.parameters()))
+    half_steps, scores = half_steps.to(points.device).double(), calibration.scores.to(points.device)
+
+    @torch.no_grad()
+    def compared(values, visible):
+        of_models = [
+            [p.flatten(0, -4).double() for p in predictions_at(model, values, visible, points)]
+            for model in (before, after)
+        ]
+        levels = torch.special.ndtr(scores)[:, None, None].expand(-1, *values.shape)
+        at = Predictive(families, of_models[0]).at(levels)
+        parts, start = [], 0
+        for family, *params in zip(families, *of_models, strict=True):
+            own = slice(start, start + params[0].shape[-2])
+            start = own.stop
+            if family.finite:
+                parts.append(
+                    at.new_full((len(values), own.stop - own.start, len(scores) + 2), math.nan)
+                )
+                continue
+            ends = at[..., own] - half_steps[own], at[..., own] + half_steps[own]
+            reached = sum(family.cdf(part, end) for part in params[1] for end in ends)
+            found = torch.special.ndtri((reached / (2 * len(params[1]))).clamp(1e-15, 1 - 1e-15))
+            means = torch.stack([family.mean(p).mean(0) for p in params], dim=-1)
+            parts.append(torch.cat([found.movedim(0, -1), means], dim=-1))
+        return torch.cat(parts, dim=-2)
+
+    size = min(chunk_size(before, len(points) * before.n_members), len(rows))
+    found = by_rows(compared, before, size, values[rows], observed[rows])
+    missing = ~observed[rows]
+    for i in range(values.shape[1]):
+        of_cells = found[missing[:, i], i]
+        if len(of_cells) >= _FEWEST_FOLLOWED and of_cells.isfinite().all():
+            calibration.carry_over(i, of_cells[:, :-2].quantile(0.5, dim=0))
+            matching.carry_over(i, *of_cells[:, -2:].T)
 
 
 def _weights(log_odds: np.ndarray) -> np.ndarray:

@@ -164,3 +164,31 @@ def test_effective_number():
     assert effective_number(np.full(7, 0.3)) == pytest.approx(7)
     assert effective_number(np.array([1.0, 0.0, 0.0])) == pytest.approx(1)
     assert effective_number(np.zeros(0)) == 0
+
+
+# Other distributions
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=60),
+    st.floats(-1, 1),
+    st.floats(0.5, 2),
+    st.lists(st.floats(0.01, 0.99), min_size=2, max_size=9),
+)
+def test_levels_are_carried_over_to_other_distributions(predicted, shift, scale, wanted):
+    """A normal that has become another one: the values at wanted levels are as they were."""
+    calibration = of_levels(predicted)
+    values = stats.norm.ppf(levels_for(calibration, wanted))
+    calibration.carry_over(0, (calibration.scores - shift) / scale)
+    found = shift + scale * stats.norm.ppf(levels_for(calibration, wanted))
+    inside = np.abs(values) < 2.9
+    np.testing.assert_allclose(found[inside], values[inside], atol=0.01)
+    assert (np.diff(levels_for(calibration, np.sort(wanted))) >= 0).all()
+
+
+def test_distributions_that_stay_carry_nothing():
+    calibration = of_levels(np.random.default_rng(0).random(100) ** 2)
+    before = levels_for(calibration, [0.01, 0.5, 0.9])
+    calibration.carry_over(0, calibration.scores)
+    np.testing.assert_allclose(levels_for(calibration, [0.01, 0.5, 0.9]), before, atol=1e-6)

@@ -49,7 +49,7 @@ ALLOWED = {
     "selection": ({"piecewise"}, {"torch"}),
     "mixtures": ({"likelihoods", "selection"}, {"torch", "numpy"}),
     "calibration": ({"piecewise"}, {"torch", "numpy", "scipy"}),
-    "matching": (set(), {"torch"}),
+    "matching": (set(), {"torch", "numpy"}),
     "inference": ({"models", "selection", "mixtures", "threads"}, {"torch"}),
     "predictive": ({"likelihoods", "selection", "calibration", "matching"}, {"torch"}),
     "recalibration": (

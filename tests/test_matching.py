@@ -47,3 +47,17 @@ def test_few_donors_are_none():
     assert matched.is_possible(0)
     assert not matched.is_possible(1)
     assert not matched.applies.any()
+
+
+def test_donors_are_carried_over_to_other_predictions():
+    """Predictions that have become twice as large: a cell has the donors that it had."""
+    rng = np.random.default_rng(0)
+    means, predicted = torch.from_numpy(rng.standard_normal((2, 1000)))
+    matching = Matching([means], [means + 1.0])
+    before = matching.donors(predicted[:50], 0)
+    matching.carry_over(0, predicted, 2 * predicted + 3)
+    after = matching.donors(2 * predicted[:50] + 3, 0)
+    assert torch.equal(before, after)
+    nobody = Matching([means[:0]], [means[:0]])
+    nobody.carry_over(0, predicted, predicted)
+    assert not nobody.is_possible(0)

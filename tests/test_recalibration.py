@@ -9,7 +9,10 @@ import torch
 from light import light
 
 from skhvae import recalibration
-from skhvae.recalibration import _FEWEST_CELLS, _weights, recalibrate
+from skhvae.calibration import TEMPERATURES, Calibration
+from skhvae.likelihoods import Bernoulli, Normal
+from skhvae.matching import Matching
+from skhvae.recalibration import _FEWEST_CELLS, _weights, carry_over, recalibrate
 
 
 def test_intervals_cover_cells_that_are_missing_elsewhere():
@@ -64,3 +67,62 @@ def test_weights_are_drawn_together_where_few_would_be_left():
     assert (np.argsort(weights) == np.argsort(log_odds)).all()
     assert len(_weights(np.zeros(0))) == 0
     assert np.isfinite(_weights(np.array([0.0, 1e4]))).all()
+
+
+class Fixed(torch.nn.Module):
+    """Predicts for each cell of two numbers and a level the same distribution as for all others."""
+
+    n_members = 1
+
+    def __init__(self, loc, scale):
+        super().__init__()
+        normal, levels = Normal(), Bernoulli()
+        raw = normal.raw(*(torch.tensor(x, dtype=torch.float64) for x in (loc, scale)))
+        self.raw = torch.nn.ParameterList([raw, torch.zeros(1, 1, dtype=torch.float64)])
+        layout = SimpleNamespace(n_parameters=5)
+        self.heads = SimpleNamespace(families=[normal, levels], layout=layout)
+
+
+def carried_over(monkeypatch, before, after, n_missing=100):
+    """A calibration of two numbers and a level, carried over; and one that is not."""
+    monkeypatch.setattr(
+        recalibration,
+        "predictions_at",
+        lambda model, values, visible, points: [
+            raw.expand(1, len(values), *raw.shape) for raw in model.raw
+        ],
+    )
+    levels = [np.random.default_rng(i).random(50) ** 2 for i in range(2)] + [np.zeros(0)]
+    logs = [np.full((len(x), len(TEMPERATURES)), np.nan) for x in levels[:2]]
+    logs.append(np.zeros((0, len(TEMPERATURES))))
+    pair = [Calibration(levels, levels, logs, np.random.default_rng(0)) for _ in range(2)]
+    observed = torch.ones(300, 3, dtype=torch.bool)
+    observed[:n_missing] = False
+    matching = Matching([torch.zeros(0)] * 3, [torch.zeros(0)] * 3)
+    data = torch.zeros(300, 3), observed, torch.zeros(1, 1), torch.zeros(3)
+    carry_over(pair[0], matching, (before, after), *data)
+    return pair
+
+
+def values_at(calibration, loc, scale, wanted):
+    levels = torch.tensor(wanted)[:, None].expand(-1, 2)
+    found = calibration.levels(levels, slice(0, 2))
+    return torch.tensor(loc) + torch.tensor(scale) * torch.special.ndtri(found)
+
+
+def test_a_model_that_has_learned_on_is_not_trusted_more(monkeypatch):
+    """It has become twice as sure of one number, and says another mean of the other one."""
+    was, has_become = ([0.0, 1.0], [1.0, 2.0]), ([0.0, 3.0], [0.5, 2.0])
+    found, plain = carried_over(monkeypatch, Fixed(*was), Fixed(*has_become))
+    wanted = [0.2, 0.5, 0.8]
+    torch.testing.assert_close(
+        values_at(found, *has_become, wanted), values_at(plain, *was, wanted), atol=0.02, rtol=0
+    )
+
+
+@pytest.mark.parametrize("n_missing", [0, 19])
+def test_nothing_is_carried_over_by_few_missing_cells(n_missing, monkeypatch):
+    models = Fixed([0.0, 1.0], [1.0, 2.0]), Fixed([0.0, 3.0], [0.5, 2.0])
+    found, plain = carried_over(monkeypatch, *models, n_missing)
+    levels = torch.full((1, 2), 0.3)
+    assert torch.equal(found.levels(levels, slice(0, 2)), plain.levels(levels, slice(0, 2)))
