@@ -218,8 +218,7 @@ class Engine(Forecaster):
             model, values, shown, held, self._points, half_steps, generator, log_odds, known
         )
         if model is not self.model:
-            models = model, self.model
-            carry_over(*learned, models, values, observed, self._points, half_steps)
+            carry_over(*learned, (model, self.model), values, observed, self._points)
         self.calibration, self.matching = (x.to(self.device) for x in learned)
 
     def _explain(self, values, observed, host) -> None:

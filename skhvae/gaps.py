@@ -54,12 +54,14 @@ def odds_of_missing(values: Tensor, observed: Tensor, features: Sequence[Feature
         gaps = ~others.known[:_MOST_ROWS, i]
         if min(gaps.sum(), (~gaps).sum()) < FEWEST_CELLS:
             continue
-        related = np.abs(some.T @ (gaps - gaps.mean())) / np.where(spread > 0, spread, np.inf)
+        related = np.abs((gaps - gaps.mean(dtype=some.dtype)) @ some)
+        related /= np.where(spread > 0, spread, np.inf)
         related[owners == i] = 0
         best = np.argsort(-related, kind="stable")[: min(_MOST_COLUMNS, np.count_nonzero(related))]
         if len(best):
-            found = LogisticRegression(solver="newton-cholesky").fit(some[:, best], gaps)
-            log_odds[:, i] = columns[:, best] @ found.coef_[0]
+            found = LogisticRegression(solver="newton-cholesky")
+            found.fit(some[:, best].astype(np.float64), gaps)
+            log_odds[:, i] = columns[:, best] @ found.coef_[0].astype(columns.dtype)
     return log_odds
 
 
@@ -82,14 +84,15 @@ class OtherColumns:
         self.known = observed.numpy()
         columns = list(zip(values.numpy().T, self.known.T, strict=True))
         self.scores = [Score(x[y], f) for (x, y), f in zip(columns, features, strict=True)]
-        self._contents = [
-            score.columns(x, y) for score, (x, y) in zip(self.scores, columns, strict=True)
+        self._contents = [  # a column a level, so that wide tables need the memory
+            score.columns(x, y).astype(np.float32)
+            for score, (x, y) in zip(self.scores, columns, strict=True)
         ]
 
     def all(self) -> tuple[NDArray, NDArray]:
         """Everything that :meth:`of` can return, (n_rows, n_columns), in units in which all coefficients have
         precision 1, and of which feature each column is."""
-        parts = [self.known / _GAPS_PRECISION**0.5]
+        parts = [self.known.astype(np.float32) / _GAPS_PRECISION**0.5]
         parts += [content / _VALUES_PRECISION**0.5 for content in self._contents]
         sizes = [content.shape[1] for content in self._contents]
         features = np.arange(self.known.shape[1])

@@ -20,10 +20,8 @@ __all__ = ["MECHANISMS", "explain_missingness"]
 
 MECHANISMS = ("auto", "mar", "mnar")
 
-_ENOUGH_ROWS = 8192
-_MOST_WORK = (
-    2**25
-)  # rows times columns squared, what a step of a regression costs: fewer rows of wide tables
+# Fewer rows of wide tables: a step of a regression costs rows times columns squared.
+_ENOUGH_ROWS, _MOST_WORK = 8192, 2**25
 _MOST_PASSES = 32  # through the model; with more columns, several are predicted together
 _CONVINCING = 5.0  # nats: by chance once in two thousand columns
 _MANY = 1 / 3  # of the columns with gaps

@@ -25,10 +25,7 @@ _LOG_PROBS = slice(3, 3 + len(TEMPERATURES))
 _QUANTILES = slice(_LOG_PROBS.stop, _LOG_PROBS.stop + len(_LEVELS))
 _FEWEST_CELLS = 50  # that weighted ones must amount to
 _MILDER = 0.75  # the power that draws weights together
-_FEWEST_FOLLOWED, _MOST_FOLLOWED = (
-    20,
-    4096,
-)  # cells, and rows, by which two models' predictions are compared
+_FEWEST_MISSING, _MOST_ROWS = 20, 4096  # by which two models' predictions are compared
 _BETTER = 0.98  # features are matched whose CRPS becomes less than so much of what it was
 
 
@@ -117,7 +114,6 @@ def carry_over(
     values: Tensor,
     observed: Tensor,
     points: Tensor,
-    half_steps: Tensor,
 ) -> None:
     """Make what was learned of one model hold for what has become of it, in place.
 
@@ -133,15 +129,15 @@ def carry_over(
         As it was, and as it is.
     values, observed : Tensor of shape (n_rows, n_features)
         A table with missing cells.
-    points, half_steps
+    points
         As for :func:`recalibrate`.
     """
-    rows = (~observed).any(1).nonzero().flatten()[:_MOST_FOLLOWED]
+    rows = (~observed).any(1).nonzero().flatten()[:_MOST_ROWS]
     if not len(rows):
         return
     before, after = map(steady, models)
     families, points = before.heads.families, points.to(next(before.parameters()))
-    half_steps, scores = half_steps.to(points.device).double(), calibration.scores.to(points.device)
+    scores = calibration.scores.to(points.device)
 
     @torch.no_grad()
     def compared(values, visible):
@@ -160,19 +156,21 @@ def carry_over(
                     at.new_full((len(values), own.stop - own.start, len(scores) + 2), math.nan)
                 )
                 continue
-            ends = at[..., own] - half_steps[own], at[..., own] + half_steps[own]
+            # A mass at a value is half below it.
+            half = 0.5 * family.support.is_discrete
+            ends = at[..., own] - half, at[..., own] + half
             reached = sum(family.cdf(part, end) for part in params[1] for end in ends)
             found = torch.special.ndtri((reached / (2 * len(params[1]))).clamp(1e-15, 1 - 1e-15))
             means = torch.stack([family.mean(p).mean(0) for p in params], dim=-1)
             parts.append(torch.cat([found.movedim(0, -1), means], dim=-1))
         return torch.cat(parts, dim=-2)
 
-    size = min(chunk_size(before, len(points) * before.n_members), len(rows))
+    size = min(chunk_size(before, len(points) * before.n_members), _BLOCK, len(rows))
     found = by_rows(compared, before, size, values[rows], observed[rows])
     missing = ~observed[rows]
     for i in range(values.shape[1]):
         of_cells = found[missing[:, i], i]
-        if len(of_cells) >= _FEWEST_FOLLOWED and of_cells.isfinite().all():
+        if len(of_cells) >= _FEWEST_MISSING and of_cells.isfinite().all():
             calibration.carry_over(i, of_cells[:, :-2].quantile(0.5, dim=0))
             matching.carry_over(i, *of_cells[:, -2:].T)
 

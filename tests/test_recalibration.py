@@ -99,7 +99,7 @@ def carried_over(monkeypatch, before, after, n_missing=100):
     observed = torch.ones(300, 3, dtype=torch.bool)
     observed[:n_missing] = False
     matching = Matching([torch.zeros(0)] * 3, [torch.zeros(0)] * 3)
-    data = torch.zeros(300, 3), observed, torch.zeros(1, 1), torch.zeros(3)
+    data = torch.zeros(300, 3), observed, torch.zeros(1, 1)
     carry_over(pair[0], matching, (before, after), *data)
     return pair
 
