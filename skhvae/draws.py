@@ -8,6 +8,7 @@ autoregressive models: Uria, Murray and Larochelle 2014, arXiv 1310.1757; Hoogeb
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +18,7 @@ from skhvae.calibration import Calibration
 from skhvae.inference import by_rows, chunk_size, predictions_at, steady
 from skhvae.matching import Matching
 from skhvae.models import VAE, twin
-from skhvae.predictive import Predictive
+from skhvae.predictive import Predictive, Shifts
 from skhvae.selection import SelectionModel
 
 __all__ = ["Grid", "draw_cells", "log_density", "turns"]
@@ -91,6 +92,7 @@ def draw_cells(
     selection: SelectionModel | None = None,
     known: Tensor | None = None,
     trust: float = 0.0,
+    shifts: Callable[[Tensor], Shifts] | None = None,
     rows_at_once: int | None = None,
 ) -> Tensor:
     """Draw cells of every row, those of one turn after those of the last; the same for a row wherever it stands.
@@ -110,6 +112,8 @@ def draw_cells(
     grid : Grid
     calibration, matching, selection, known, trust
         As for :class:`skhvae.predictive.Predictive`.
+    shifts : callable or None
+        Rows (B, n_features), all of whose cells have values -> what corrects the predictions of each from all others.
     rows_at_once : int or None
 
     Returns
@@ -131,8 +135,10 @@ def draw_cells(
             visible = visible & ~cells
             params = predictions_at(model, values, visible, points)
             own = [p if p.dim() == 4 else p[:, member] for p in params]
-            some = known if trust else None
-            predictive = Predictive(families, own, calibration, matching, selection, some, trust)
+            some, more = known if trust else None, shifts and shifts(values)
+            predictive = Predictive(
+                families, own, calibration, matching, selection, some, trust, more
+            )
             drawn = grid.nearest(predictive.at(levels))
             values = torch.where(cells, drawn.to(values.dtype), values)
             visible = visible | cells

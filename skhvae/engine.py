@@ -25,6 +25,7 @@ from skhvae.online import OnlineTraining
 from skhvae.recalibration import carry_over, recalibrate
 from skhvae.recipe import Recipe
 from skhvae.repeats import repetitions_that_pay
+from skhvae.residuals import regress_residuals
 from skhvae.rows import by_content, drawn
 from skhvae.run import NOBODY, TrainingRun, Watcher
 from skhvae.training import finish, train
@@ -152,6 +153,7 @@ class Engine(Forecaster):
             self._calibrate(before, *of_rows, seed, known)
         self.impartiality.lend(None)  # generators stay where they were made
         self._explain(values, observed, host)
+        self._regress(values, observed, seed)
         self.online = None
         if checkpoints is not None and not self.run.interrupted:
             checkpoints.remove()
@@ -207,6 +209,7 @@ class Engine(Forecaster):
         rows = self.online.sample(values, observed, host)
         if rows is not None:
             self._explain(*rows, host)
+            self._regress(*rows, seed)
         return self
 
     def _calibrate(self, model: VAE, values, shown, held, seed: int, known=None) -> None:
@@ -229,6 +232,25 @@ class Engine(Forecaster):
         )
         self.missingness = report.iloc[self.encoder.table_order()]
         self.selection = selection and selection.to(self.device)
+
+    def _regress(self, values, observed, seed: int) -> None:
+        """Find out what the model has left unexplained, in what is calibrated."""
+        if self.calibration is None:
+            return
+        found = regress_residuals(
+            self.model,
+            values,
+            observed,
+            self.encoder.features,
+            self.encoder.ranges()[2] / 2,
+            seed,
+            points=self._points,
+            grid=self._grid(),
+            calibration=self.calibration,
+            matching=self.matching,
+            selection=self.selection,
+        )
+        self.regressions = [regression.to(self.device) for regression in found]
 
     def _call(self, values, observed, weights, recipe: Recipe, previous: Engine | None) -> tuple:
         """All that decides what fit computes, beside the seed."""
@@ -301,6 +323,7 @@ class Engine(Forecaster):
         self.selection, self.missingness = moved.selection, moved.missingness
         self.repeats, self.online = moved.repeats, moved.online
         self.calibration, self.matching = moved.calibration, moved.matching
+        self.regressions = moved.regressions
         if previous.recipe.moo == self.recipe.moo:
             self.impartiality = moved.impartiality
 
@@ -362,5 +385,6 @@ class Engine(Forecaster):
         moved.selection = self.selection and self.selection.to(device)
         moved.calibration = self.calibration and self.calibration.to(device)
         moved.matching = self.matching and self.matching.to(device)
+        moved.regressions = [regression.to(device) for regression in self.regressions]
         moved.online = self.online and self.online.to(device)
         return moved

@@ -16,12 +16,14 @@ from skhvae.evaluation import brier_score, crps_of_quantiles, log_score
 from skhvae.inference import by_rows, chunk_size, predictions_at, steady
 from skhvae.matching import Matching
 from skhvae.predictive import Predictive
+from skhvae.residuals import ResidualRegression
 from skhvae.rows import RowStreams
 
 __all__ = ["Forecaster"]
 
 _BLOCK = 4_096  # rows at once, of each of which hundreds of numbers are predicted
-_DRAWN = 65_536  # rows drawn at once, for each of which there are random numbers
+_DRAWN = 16_384  # rows drawn at once, for each of which there are random numbers
+_N_MORE_PASSES = 2  # in which cells are drawn again
 # Of features, the same for all rows, in which densities are written by the chain rule.
 _N_ORDERS = 4
 # Normal scores by which moments are integrated, and their weights.
@@ -58,12 +60,15 @@ class Forecaster(Completer):
         None where no cells were held out to learn it from.
     matching : Matching or None
         With it.
+    regressions : list of ResidualRegression
+        Several, of a member each: that of number i modulo their number.
     """
 
     def __init__(self, encoder, device: torch.device):
         super().__init__(encoder, device)
         self.calibration: Calibration | None = None
         self.matching: Matching | None = None
+        self.regressions: list[ResidualRegression] = []
 
     def _grid(self) -> Grid:
         return Grid(*self.encoder.ranges()).to(self.device)
@@ -96,7 +101,8 @@ class Forecaster(Completer):
                 estimates[incomplete[rows]] = self._draw(
                     some[rows],
                     visible[rows],
-                    streams.uniform(draw, 2 * some.shape[1], rows),
+                    streams,
+                    rows,
                     draw,
                     calibrate,
                     selection=self.selection,
@@ -105,22 +111,40 @@ class Forecaster(Completer):
                 )
             yield self.encoder.decode(estimates.numpy(), table, missing, keep_empty, possible=True)
 
-    def _draw(self, values, visible, numbers: np.ndarray, draw: int, calibrate: bool, **options):
-        """The rows with all that is not visible drawn, by uniform numbers (n_rows, 2 * n_features)."""
-        order, levels = torch.from_numpy(numbers).chunk(2, dim=1)
-        return draw_cells(
-            self.model,
-            values,
-            visible,
-            turns(~visible, order),
-            levels,
-            points=self._points,
-            member=draw % self.model.n_members,
-            grid=self._grid(),
-            calibration=self.calibration if calibrate else None,
-            matching=self.matching if calibrate else None,
-            **options,
-        )
+    def _draw(self, values, visible, streams: RowStreams, rows, draw: int, calibrate, **options):
+        """Some rows with all that is not visible drawn: one cell after the other; then, where regressions make good
+        what the network has left unexplained, each again given all others."""
+        member, n_features = draw % self.model.n_members, values.shape[1]
+        regressions = self.regressions if calibrate else []
+        n_passes = 1 + (_N_MORE_PASSES if regressions else 0)
+        numbers = torch.from_numpy(streams.uniform(draw, 2 * n_features * n_passes, rows))
+        first, *others = numbers.split(2 * n_features, dim=1)
+
+        def drawn(values, seen, numbers, shifts=None):
+            order, levels = numbers.chunk(2, dim=1)
+            return draw_cells(
+                self.model,
+                values,
+                seen,
+                turns(~visible, order),
+                levels,
+                points=self._points,
+                member=member,
+                grid=self._grid(),
+                calibration=self.calibration if calibrate else None,
+                matching=self.matching if calibrate else None,
+                shifts=shifts,
+                **options,
+            )
+
+        values = drawn(values, visible, first)
+        if regressions:
+            coefficients = np.random.default_rng([streams.seed, draw])
+            own = regressions[draw % len(regressions)]
+            shifts = own.drawn(self.model.heads.families, coefficients).of
+            for numbers in others:
+                values = drawn(values, torch.ones_like(visible), numbers, shifts)
+        return values
 
     def _predicted(self, values, visible, levels, calibrate: bool, missing: bool) -> Predicted:
         """The distributions of the cells of some rows, at levels (n_levels, 1 or n_features). As in completing,
@@ -287,8 +311,7 @@ class Forecaster(Completer):
             nothing = torch.zeros(values.shape, dtype=torch.bool)
             streams = RowStreams(values, nothing, seed)
             for rows in _slices(n_rows, _DRAWN):
-                numbers = streams.uniform(0, 2 * values.shape[1], rows)
-                values[rows] = self._draw(values[rows], nothing[rows], numbers, 0, calibrate=True)
+                values[rows] = self._draw(values[rows], nothing[rows], streams, rows, 0, True)
         return self.encoder.decode(values.numpy(), table, cells, keep_empty=True, possible=True)
 
 

@@ -130,20 +130,20 @@ class Score:
             if len(distinct) > _MOST_KNOTS:  # at quantiles
                 places = np.searchsorted(middle, np.linspace(0, 1, _MOST_KNOTS))
                 some = np.unique(places.clip(max=len(distinct) - 1))
-            self.knots, self._of_knots = distinct[some], ndtri(middle[some])
+            self.knots, self.heights = distinct[some], ndtri(middle[some])
         else:
             self.knots = np.arange(len(feature.levels), dtype=float)
-            self._symbols = distinct[np.argsort(-counts, kind="stable")][:_MOST_SYMBOLS]
+            self.symbols = distinct[np.argsort(-counts, kind="stable")][:_MOST_SYMBOLS]
 
     def basis(self, values: NDArray) -> NDArray:
         """What the log odds are linear in, (..., n_coefficients), at values (...)."""
         if self.ordered:
-            return np.interp(values, self.knots, self._of_knots)[..., None]
+            return np.interp(values, self.knots, self.heights)[..., None]
         return (values[..., None] == self.knots).astype(float)
 
     def columns(self, values: NDArray, observed: NDArray) -> NDArray:
         """What a table's column holds, as explanatory variables, (n_rows, n_columns)."""
-        columns = self.basis(values) if self.ordered else values[:, None] == self._symbols[1:]
+        columns = self.basis(values) if self.ordered else values[:, None] == self.symbols[1:]
         return np.where(observed[:, None], columns, 0.0)
 
     def predicted(self, values: Tensor, probs: Tensor) -> tuple[NDArray, NDArray]:

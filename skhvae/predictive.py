@@ -4,6 +4,7 @@ with what repetitions of a row know."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from skhvae.likelihoods import Likelihood, first_level_reaching
 from skhvae.matching import Matching
 from skhvae.selection import SelectionModel
 
-__all__ = ["Predictive"]
+__all__ = ["Predictive", "Shifts"]
 
 # Parts of a mixture are cut at these normal scores: so finely that what is left is linear in the level.
 _SCORES = torch.linspace(-7.0, 7.0, 57, dtype=torch.float64)
@@ -21,9 +22,26 @@ _CUTS = torch.special.ndtr(_SCORES)
 _CUTS[0], _CUTS[-1] = 0.0, 1.0
 _MIDDLES = torch.special.ndtr((_SCORES[1:] + _SCORES[:-1]) / 2)
 _SMALLEST_LEVEL = 1e-12
+_SMALLEST_PROBABILITY = 1e-300
 _HALVINGS = 45  # of the range in which a quantile of a mixture must be
 
 Quantile = Callable[[Tensor], Tensor]  # levels (..., B, n_features) -> values of the same shape
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """What is known of cells beside what a network predicts for them.
+
+    Attributes
+    ----------
+    of_families : list of Tensor of shape (B, n_features of the family, 1 or n_levels)
+        By how much normal scores are to be shifted, of numbers; log odds, of levels.
+    spreads : Tensor of shape (n_features,)
+        What the deviation of normal scores is to be multiplied by.
+    """
+
+    of_families: list[Tensor]
+    spreads: Tensor
 
 
 class Predictive:
@@ -43,6 +61,8 @@ class Predictive:
         What repetitions of the rows know of the cells, NaN where nothing.
     trust : float
         With what probability they are right; else the mixture holds.
+    shifts : Shifts or None
+        Of calibrated distributions.
 
     Notes
     -----
@@ -59,9 +79,12 @@ class Predictive:
         selection: SelectionModel | None = None,
         known: Tensor | None = None,
         trust: float = 0.0,
+        shifts: Shifts | None = None,
     ):
         # In float64: levels near 1 are as fine as those near 0.
         self._parts = [(f, p.double()) for f, p in zip(families, params, strict=True)]
+        self._shifts = [None] * len(self._parts) if shifts is None else shifts.of_families
+        self._spreads = None if shifts is None else shifts.spreads
         self._calibration, self._matching, self._selection = calibration, matching, selection
         self._known, self._trust = known, trust
 
@@ -70,16 +93,16 @@ class Predictive:
 
     def _each(self):
         start = 0
-        for family, params in self._parts:
+        for (family, params), shift in zip(self._parts, self._shifts, strict=True):
             own = slice(start, start + params.shape[-2])
-            yield family, params, own
+            yield family, params, own, shift
             start = own.stop
 
     def probs(self) -> list[Tensor | None]:
         """Probabilities of the levels, (B, n_features of the family, K), by family; None of numeric ones."""
         return [
-            self._probs(family, params, own) if family.finite else None
-            for family, params, own in self._each()
+            self._probs(family, params, own, shift) if family.finite else None
+            for family, params, own, shift in self._each()
         ]
 
     def at(self, levels: Tensor) -> Tensor:
@@ -94,18 +117,20 @@ class Predictive:
         float64 Tensor of the shape of `levels`
         """
         levels, found = _inside(levels), []
-        for family, params, own in self._each():
+        for family, params, own, shift in self._each():
             if family.finite:
-                values = first_level_reaching(self._probs(family, params, own), levels[..., own])
-                found.append(values.double())
+                probs = self._probs(family, params, own, shift)
+                found.append(first_level_reaching(probs, levels[..., own]).double())
             else:
-                found.append(self._numbers(family, params, own, levels[..., own]))
+                found.append(self._numbers(family, params, own, shift, levels[..., own]))
         return torch.cat(found, dim=-1)
 
-    def _probs(self, family, params: Tensor, own: slice) -> Tensor:
+    def _probs(self, family, params: Tensor, own: slice, shift: Tensor | None) -> Tensor:
         probs = family.probs(params).mean(0)
         if self._calibration is not None:
             probs = self._calibration.probs(probs, own)
+        if shift is not None:
+            probs = (probs.clamp(min=_SMALLEST_PROBABILITY).log() + shift).softmax(-1)
         if self._tilts(own):
             probs = self._selection.tilted(probs, own)
         if self._known is not None:
@@ -115,11 +140,12 @@ class Predictive:
             probs = torch.where(known.isnan(), probs, mixed)
         return probs
 
-    def _numbers(self, family, params: Tensor, own: slice, levels: Tensor) -> Tensor:
-        quantile = self._calibrated(_mixture(family, params), own)
+    def _numbers(self, family, params, own: slice, shift: Tensor | None, levels: Tensor) -> Tensor:
+        shifted = self._shifted(shift, own)
+        quantile = self._calibrated(_mixture(family, params), own, shifted)
         if self._tilts(own):
             quantile = self._tilted(quantile, own, levels.shape[-2:], levels.device)
-        quantile = self._matched(quantile, family, params, own)
+        quantile = self._matched(quantile, family, params, own, shifted)
         values = quantile(levels)
         if self._known is not None:
             known = self._known[:, own].to(values)
@@ -130,10 +156,21 @@ class Predictive:
             values = torch.where(known.isnan(), values, known.clamp(low, high))
         return values
 
-    def _calibrated(self, quantile: Quantile, own: slice) -> Quantile:
+    def _shifted(self, shift: Tensor | None, own: slice) -> Callable[[Tensor], Tensor]:
+        """Levels -> those of the distributions before they are shifted."""
+        if shift is None:
+            return lambda levels: levels
+
+        def shifted(levels):
+            scores = shift[..., 0] + self._spreads[own] * torch.special.ndtri(levels)
+            return _inside(torch.special.ndtr(scores))
+
+        return shifted
+
+    def _calibrated(self, quantile: Quantile, own: slice, shifted) -> Quantile:
         if self._calibration is None:
-            return quantile
-        return lambda levels: quantile(self._calibration.levels(levels, own))
+            return lambda levels: quantile(shifted(levels))
+        return lambda levels: quantile(self._calibration.levels(shifted(levels), own))
 
     def _tilted(self, quantile: Quantile, own: slice, shape, device) -> Quantile:
         """Of missing cells, by the masses between many quantiles of observed ones, each times its odds."""
@@ -154,15 +191,15 @@ class Predictive:
 
         return tilted
 
-    def _matched(self, quantile: Quantile, family, params: Tensor, own: slice) -> Quantile:
+    def _matched(self, quantile: Quantile, family, params, own: slice, shifted) -> Quantile:
         steps = self._steps(family, params, own)
         if not steps:
             return quantile
 
         def matched(levels):
-            values = quantile(levels)
+            values, of_donors = quantile(levels), shifted(levels)
             for i, of_feature in steps.items():
-                values[..., i] = of_feature(levels[..., i])
+                values[..., i] = of_feature(of_donors[..., i])
             return values
 
         return matched

@@ -48,6 +48,7 @@ class RowStreams:
     """
 
     def __init__(self, values: Tensor, observed: Tensor, seed: int):
+        self.seed = seed
         keys = hashes(values, observed)
         same = pd.Series(keys).groupby(keys).cumcount().to_numpy(dtype=np.uint64)
         seeds = np.full(1, seed, dtype=np.uint64)

@@ -97,7 +97,7 @@ def replicate(seed: int, n_rows: int, n_draws: int, n_members: int, params: dict
     table = generate(n_rows, rng)
     hidden = hide(table, rng)
     imputer = skhvae.HeterogeneousVAEImputer(
-        n_members=n_members, bootstrap=True, random_state=seed, **params
+        n_members=n_members, bootstrap=n_members > 1, random_state=seed, **params
     ).fit(hidden)
     draws = imputer.sample_imputations(hidden, n_draws, random_state=seed)
     ways = {

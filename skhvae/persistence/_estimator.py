@@ -59,7 +59,7 @@ _ENGINE = plain(
     "engine",
     Engine,
     """encoder device recipe model impartiality run held_out_errors selection calibration matching missingness
-    repeats online _latent_dim _by_median""",
+    regressions repeats online _latent_dim _by_median""",
     "_points",
 )
 

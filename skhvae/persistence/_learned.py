@@ -19,6 +19,7 @@ from skhvae.online import OnlineTraining
 from skhvae.persistence._attributes import checked, plain, record, remade
 from skhvae.persistence._document import CannotBeSaved, Kind
 from skhvae.repeats import RepeatedRows
+from skhvae.residuals import Columns, ResidualRegression
 from skhvae.run import TrainingRun
 from skhvae.selection import SelectionModel
 from skhvae.table import label
@@ -100,6 +101,12 @@ _TRAINING = [
     plain("impartiality", Impartiality, "_fresh _places _generator"),
     plain("calibration", Calibration, "_scores _maps _temperatures _coverages _nominal"),
     plain("matching", Matching, "applies _means _values"),
+    plain("regression", ResidualRegression, "_columns _chosen _means _factors _codes _spreads"),
+    plain(
+        "columns",
+        Columns,
+        "owners _ordered _knots _heights _symbolic _symbols _means _scales",
+    ),
     plain("selection", SelectionModel, "applies _knots _log_odds"),
     plain(
         "online", OnlineTraining, "weights moments values observed draws n_steps n_rows asked_at"
