@@ -61,7 +61,7 @@ class Forecaster(Completer):
     matching : Matching or None
         With it.
     regressions : list of ResidualRegression
-        Several, of a member each: that of number i modulo their number.
+        One a member, or none.
     """
 
     def __init__(self, encoder, device: torch.device):
@@ -140,8 +140,7 @@ class Forecaster(Completer):
         values = drawn(values, visible, first)
         if regressions:
             coefficients = np.random.default_rng([streams.seed, draw])
-            own = regressions[draw % len(regressions)]
-            shifts = own.drawn(self.model.heads.families, coefficients).of
+            shifts = regressions[member].drawn(self.model.heads.families, coefficients).of
             for numbers in others:
                 values = drawn(values, torch.ones_like(visible), numbers, shifts)
         return values

@@ -37,9 +37,7 @@ _MOST_ROWS, _FEWEST_ROWS, _MOST_CELLS = 2048, 256, 65_536  # that regressions ar
 _FEWEST_CELLS = 50  # of a feature, below which it is left as it is
 # Of a feature's regression; and how many cells each coefficient needs.
 _MOST_COLUMNS, _MOST_COEFFICIENTS, _MOST_LEVELS, _CELLS_A_COEFFICIENT = 30, 90, 10, 10
-# Rounds of regressions, each in a table completed by the last one's, before any are kept; and how many of all members
-# are kept at least.
-_BURN_IN, _KEPT = 1, 5
+_ROUNDS = 2  # of regressions, each in a table completed by the last one's
 _SMALLEST_SPREAD = 0.1
 _FARTHEST = 8.0  # normal scores
 _LOGISTIC_VARIANCE = math.pi**2 / 3
@@ -225,15 +223,16 @@ def regress_residuals(
     Returns
     -------
     list of ResidualRegression
-        Several, of a member each: that of number i modulo their number.
+        One a member; none if there are too few cells for any.
     """
     n_rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _MOST_CELLS // values.shape[1]))
     values, observed = values[:n_rows], observed[:n_rows]
+    if observed.sum(0).amax() < _FEWEST_CELLS:
+        return []
     columns = Columns(values, observed, features)
-    n_rounds = _BURN_IN + math.ceil(_KEPT / model.n_members)
 
-    def of_member(member: int) -> list[ResidualRegression]:
-        generator, found = np.random.default_rng([seed, member]), []
+    def of_member(member: int) -> ResidualRegression:
+        generator, found = np.random.default_rng([seed, member]), None
 
         def draw(values, visible, **more):
             order, levels = torch.from_numpy(generator.random((2, *values.shape)))
@@ -241,20 +240,17 @@ def regress_residuals(
             return draw_cells(model, values, visible, turns(~observed, order), levels, **given)
 
         completed = draw(values, observed)
-        for _ in range(n_rounds):
-            if found:
-                drawn = (
-                    found[-1].to(options["points"].device).drawn(model.heads.families, generator)
-                )
+        for _ in range(_ROUNDS):
+            if found is not None:
+                drawn = found.to(options["points"].device).drawn(model.heads.families, generator)
                 completed = draw(completed, torch.ones_like(observed), shifts=drawn.of)
             predicted = _predictions(
                 model, completed, half_steps, member, options["points"], calibration
             )
-            found.append(_regression(columns, completed, observed, features, predicted, generator))
-        return found[_BURN_IN:]
+            found = _regression(columns, completed, observed, features, predicted, generator)
+        return found
 
-    of_members = [of_member(member) for member in range(model.n_members)]
-    return [found for of_round in zip(*of_members, strict=True) for found in of_round]
+    return [of_member(member) for member in range(model.n_members)]
 
 
 def _regression(columns: Columns, completed, observed, features, predicted, generator):

@@ -38,8 +38,7 @@ class UncertaintyMixin:
     ) -> list[Any]:
         """Multiple imputation: several completed tables, which differ where `X` leaves doubt.
 
-        The missing cells of a row are drawn jointly, one after the other in random order, each given the
-        observed ones and those drawn before (see Notes). Analyse every table, and combine the results with
+        The missing cells of a row are drawn jointly (see Notes). Analyse every table, and combine the results with
         :func:`skhvae.pool`.
 
         Parameters
@@ -49,7 +48,8 @@ class UncertaintyMixin:
         random_state : int, RandomState instance or None, default=None
             An int makes the draws reproducible; None takes the estimator's own `random_state`.
         calibrate : bool, default=True
-            Whether to draw from the distributions calibrated on cells held out in fit.
+            Whether to draw from the distributions calibrated on cells held out in fit, and corrected by regressions
+            of the network's residuals on all other columns.
 
         Returns
         -------
@@ -63,9 +63,11 @@ class UncertaintyMixin:
 
         Notes
         -----
-        With several members (`n_members`), imputation i is drawn from member i modulo their number, so that the
-        tables differ by what the model does not know for sure, too. A row's draws do not depend on the rows
-        beside it. A row of more than 32 missing cells is drawn in 32 turns.
+        The cells of a row are drawn one after the other in random order, each given the observed ones and those
+        drawn before; then twice more, each given all others. Every imputation draws the coefficients of the regressions
+        that correct it anew from their posterior (Rubin 1987, example 5.1), and with several members (`n_members`)
+        imputation i is drawn from member i modulo their number: so tables differ by what is not known of the model, too.
+        A row's draws do not depend on the rows beside it. A row of more than 32 missing cells is drawn in 32 turns.
 
         Examples
         --------
