@@ -43,6 +43,7 @@ _FARTHEST = 8.0  # normal scores
 _LOGISTIC_VARIANCE = math.pi**2 / 3
 _FLAT = 1e-3  # the precision of what is not to be drawn to 0
 _SMALLEST_SCALE = 1e-6  # below which everything is the same
+_SMALLEST_PROBABILITY = 1e-12
 
 
 class Columns:
@@ -230,6 +231,10 @@ def regress_residuals(
     if observed.sum(0).amax() < _FEWEST_CELLS:
         return []
     columns = Columns(values, observed, features)
+    codes = [
+        _common(x[y]) if feature.type.finite else np.zeros(1, dtype=np.int64)
+        for x, y, feature in zip(values.numpy().T, observed.numpy().T, features, strict=True)
+    ]
 
     def of_member(member: int) -> ResidualRegression:
         generator, found = np.random.default_rng([seed, member]), None
@@ -245,25 +250,36 @@ def regress_residuals(
                 drawn = found.to(options["points"].device).drawn(model.heads.families, generator)
                 completed = draw(completed, torch.ones_like(observed), shifts=drawn.of)
             predicted = _predictions(
-                model, completed, half_steps, member, options["points"], calibration
+                model, completed, half_steps, codes, member, options["points"], calibration
             )
-            found = _regression(columns, completed, observed, features, predicted, generator)
+            found = _regression(columns, completed, observed, features, codes, predicted, generator)
         return found
 
     return [of_member(member) for member in range(model.n_members)]
 
 
-def _regression(columns: Columns, completed, observed, features, predicted, generator):
+def _regression(columns: Columns, completed, observed, features, codes, predicted, generator):
     """Of all features, in a completed table."""
     x, truth, owners = columns.of(completed).numpy(), completed.numpy(), columns.owners.numpy()
     parts = []
-    for i, (feature, of_feature) in enumerate(zip(features, predicted, strict=True)):
+    for i, (feature, levels, of_cells) in enumerate(zip(features, codes, predicted, strict=True)):
         rows, others = observed[:, i].numpy(), np.flatnonzero(owners != i)
-        regress = _of_levels if feature.type.finite else _of_numbers
-        parts.append(regress(x[rows], truth[rows, i], of_feature[rows], others, generator))
+        if rows.sum() < _FEWEST_CELLS or not len(levels):
+            parts.append(_nothing(len(levels)))
+        elif feature.type.finite:
+            found = truth[rows, i, None] == levels
+            parts.append(_of_levels(x[rows], found, of_cells[rows], others))
+        else:
+            parts.append(_of_numbers(x[rows], of_cells[rows], others, generator))
     *tensors, spreads = zip(*parts, strict=True)
-    tensors = [[torch.from_numpy(part) for part in own] for own in tensors]
+    tensors = [[torch.from_numpy(part) for part in own] for own in (*tensors, codes)]
     return ResidualRegression(columns, *tensors, torch.tensor(spreads, dtype=torch.float64))
+
+
+def _common(codes: NDArray) -> NDArray:
+    """The most frequent levels but the first, which the others are compared with."""
+    distinct, counts = np.unique(codes.astype(np.int64), return_counts=True)
+    return distinct[np.argsort(-counts, kind="stable")][1:_MOST_LEVELS]
 
 
 def _padded(functions: Sequence[NDArray], size: int, step: float) -> Tensor:
@@ -272,9 +288,9 @@ def _padded(functions: Sequence[NDArray], size: int, step: float) -> Tensor:
     return torch.tensor(np.array(rows).reshape(len(rows), size), dtype=torch.float64)
 
 
-def _predictions(model, values, half_steps, member, points, calibration):
+def _predictions(model, values, half_steps, codes, member, points, calibration):
     """What is predicted of each feature given all others, by one member, (n_rows, n) each: of a number, with what
-    probability it is less, and at most, what it is; of levels, their log probabilities."""
+    probability it is less, and at most, what it is; of levels, the log probabilities of all but `codes`, and of these."""
     model = steady(model)
     points = points.to(next(model.parameters()))
     half_steps = half_steps.to(points.device)
@@ -294,7 +310,9 @@ def _predictions(model, values, half_steps, member, points, calibration):
                 params = (params if params.dim() == 4 else params[:, member]).double()
                 if family.finite:
                     probs = calibration.probs(family.probs(params).mean(0), own)
-                    return probs[:, i - own.start].clamp(min=1e-30).log()
+                    some = probs[:, i - own.start, codes[i]]
+                    rest = 1 - some.sum(1, keepdim=True)
+                    return torch.cat([rest, some], dim=1).clamp(min=_SMALLEST_PROBABILITY).log()
                 truth = values[:, own].double()
                 low = torch.nextafter(truth - half_steps[own], truth.new_tensor(-math.inf))
                 ends = low, truth + half_steps[own]
@@ -320,20 +338,19 @@ def _prior(chosen: NDArray, variance: float) -> NDArray:
     return np.append(np.full(len(chosen), len(chosen) / variance), _FLAT)
 
 
-def _nothing():
-    none = np.zeros(0, dtype=np.int64)
-    return none, np.zeros((1, 1)), np.zeros((1, 1)), np.zeros(1, dtype=np.int64), 1.0
+def _nothing(k: int):
+    return np.zeros(0, dtype=np.int64), np.zeros((k, 1)), np.zeros((k, k)), 1.0
 
 
-def _of_numbers(x: NDArray, truth: NDArray, ends: NDArray, others: NDArray, generator):
+def _of_numbers(x: NDArray, ends: NDArray, others: NDArray, generator: np.random.Generator):
     """A linear regression: what :class:`ResidualRegression` is made of."""
     # A mass at a value is spread over its levels.
     low, high = ends.T
     levels = low + generator.random(len(low)) * (high - low)
     scores = special.ndtri(levels).clip(-_FARTHEST, _FARTHEST)
     mean, deviation = scores.mean(), scores.std()
-    if len(x) < _FEWEST_CELLS or deviation < _SMALLEST_SCALE:
-        return _nothing()
+    if deviation < _SMALLEST_SCALE:
+        return _nothing(1)
     scores = (scores - mean) / deviation
     chosen = _chosen(x - x.mean(0), scores[:, None], others)
     means = np.append(x[:, chosen].mean(0), 0.0)
@@ -348,42 +365,35 @@ def _of_numbers(x: NDArray, truth: NDArray, ends: NDArray, others: NDArray, gene
     back[-1, :-1] = -means[:-1]
     best = scale * (back @ best)
     best[-1] += mean
-    codes = np.zeros(1, dtype=np.int64)
-    return chosen, best[None], scale * (back @ factor), codes, scale * spread
+    return chosen, best[None], scale * (back @ factor), scale * spread
 
 
-def _of_levels(x: NDArray, truth: NDArray, log_probs: NDArray, others: NDArray, generator):
-    """A multinomial logistic regression with offsets; its posterior by Laplace's approximation."""
-    codes, counts = np.unique(truth.astype(np.int64), return_counts=True)
-    codes = codes[np.argsort(-counts, kind="stable")][1:_MOST_LEVELS]  # the first is the reference
-    k = len(codes)
-    if len(x) < _FEWEST_CELLS or not k:
-        return _nothing()
-    found = truth[:, None] == codes
-    chosen = _chosen(x, found - np.exp(log_probs)[:, codes], others)
-    design = np.column_stack([x[:, chosen], np.ones(len(x))])
+def _of_levels(x: NDArray, found: NDArray, log_probs: NDArray, others: NDArray):
+    """A multinomial logistic regression with offsets: its posterior by Laplace's approximation."""
+    n_rows, k = found.shape
+    chosen = _chosen(x, found - np.exp(log_probs[:, 1:]), others)
+    design = np.column_stack([x[:, chosen], np.ones(n_rows)])
     prior = np.tile(_prior(chosen, _LOGISTIC_VARIANCE), k)
+    truth = np.column_stack([~found.any(1), found])
 
-    def log_posterior(coefficients):
+    def log_probs_at(coefficients):
         logits = log_probs.copy()
-        logits[:, codes] += design @ coefficients.reshape(k, -1).T
-        logs = special.log_softmax(logits, axis=1)
-        return logs, 0.5 * prior @ coefficients**2 - logs[
-            np.arange(len(x)), truth.astype(int)
-        ].sum()
+        logits[:, 1:] += design @ coefficients.reshape(k, -1).T
+        return special.log_softmax(logits, axis=1)
 
     def loss(coefficients):
-        logs, value = log_posterior(coefficients)
-        slopes = (np.exp(logs[:, codes]) - found).T @ design
-        return value, slopes.ravel() + prior * coefficients
+        logs = log_probs_at(coefficients)
+        slopes = (np.exp(logs[:, 1:]) - found).T @ design
+        penalty = prior * coefficients
+        return 0.5 * penalty @ coefficients - logs[truth].sum(), slopes.ravel() + penalty
 
     def curvature(coefficients):
-        probs = np.exp(log_posterior(coefficients)[0][:, codes])
-        weighted = (probs[:, :, None] * design[:, None]).reshape(len(x), -1)
+        probs = np.exp(log_probs_at(coefficients)[:, 1:])
+        weighted = (probs[:, :, None] * design[:, None]).reshape(n_rows, -1)
         blocks = [design.T @ (p[:, None] * design) for p in probs.T]
         return linalg.block_diag(*blocks) - weighted.T @ weighted + np.diag(prior)
 
     start = np.zeros(len(prior))
     best = minimize(loss, start, jac=True, hess=curvature, method="trust-exact").x
     factor = linalg.inv(linalg.cholesky(curvature(best)))
-    return chosen, best.reshape(k, -1), factor, codes, 1.0
+    return chosen, best.reshape(k, -1), factor, 1.0

@@ -85,8 +85,8 @@ def test_numbers_are_regressed_as_by_ridge_regression():
     x, others, slopes = explained(rng)
     u = 0.1 + x @ slopes + 0.6 * rng.standard_normal(N)
     levels = norm.cdf(u)
-    chosen, mean, factor, _, spread = residuals._of_numbers(
-        x, u, np.column_stack([levels, levels]), others, rng
+    chosen, mean, factor, spread = residuals._of_numbers(
+        x, np.column_stack([levels, levels]), others, rng
     )
     assert chosen.tolist() == others.tolist()
     scale = np.sqrt((1 + u.var()) / 2) / u.std()
@@ -110,9 +110,7 @@ def test_what_is_explained_is_taken_from_the_spread():
     u = x @ slopes
     u = (u - u.mean()) / u.std() * 0.8 + 0.6 * rng.standard_normal(N)
     levels = norm.cdf((u - u.mean()) / u.std())
-    _, mean, _, _, spread = residuals._of_numbers(
-        x, u, np.column_stack([levels, levels]), others, rng
-    )
+    _, mean, _, spread = residuals._of_numbers(x, np.column_stack([levels, levels]), others, rng)
     shifts = x[:, 1:] @ mean[0, :-1]
     assert shifts.var() + spread**2 == pytest.approx(1.0)
     assert spread == pytest.approx(0.6, abs=0.05)
@@ -122,9 +120,7 @@ def test_learned_cells_lie_too_close_by_half_of_what_they_seem_to():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((5000, 2))
     levels = norm.cdf(0.5 * rng.standard_normal(5000))
-    *_, spread = residuals._of_numbers(
-        x, levels, np.column_stack([levels, levels]), np.array([1]), rng
-    )
+    *_, spread = residuals._of_numbers(x, np.column_stack([levels, levels]), np.array([1]), rng)
     assert spread == pytest.approx(np.sqrt((1 + 0.5**2) / 2), rel=0.02)
 
 
@@ -134,7 +130,7 @@ def test_a_mass_is_spread_over_its_levels():
     n = 5000
     high = rng.random(n) < 0.1
     ends = np.where(high[:, None], 0.9 + 0.1 * rng.random((n, 1)), [[0.0, 0.9]])
-    found = residuals._of_numbers(rng.standard_normal((n, 2)), high, ends, np.array([1]), rng)
+    found = residuals._of_numbers(rng.standard_normal((n, 2)), ends, np.array([1]), rng)
     assert np.abs(found[1]).max() < 0.05
     assert found[-1] == pytest.approx(1.0, abs=0.03)
 
@@ -142,10 +138,10 @@ def test_a_mass_is_spread_over_its_levels():
 def test_two_levels_are_regressed_as_by_logistic_regression():
     rng = np.random.default_rng(0)
     x, others, slopes = explained(rng)
-    truth = (rng.random(N) < special.expit(3 * x @ slopes - 1)).astype(float)
+    truth = rng.random((N, 1)) < special.expit(3 * x @ slopes - 1)[:, None]
     even = np.full((N, 2), np.log(0.5))
-    chosen, mean, factor, codes, _ = residuals._of_levels(x, truth, even, others, rng)
-    oracle = LogisticRegression(C=np.pi**2 / 9, tol=1e-10).fit(x[:, 1:], truth == codes[0])
+    chosen, mean, factor, _ = residuals._of_levels(x, truth, even, others)
+    oracle = LogisticRegression(C=np.pi**2 / 9, tol=1e-10).fit(x[:, 1:], truth[:, 0])
     assert chosen.tolist() == others.tolist()
     np.testing.assert_allclose(mean[0, :-1], oracle.coef_[0], rtol=0.01)
     np.testing.assert_allclose(mean[0, -1], oracle.intercept_[0], atol=0.01)
@@ -161,45 +157,35 @@ def test_levels_are_predicted_by_the_network_and_what_it_left():
     rng = np.random.default_rng(0)
     n = 20_000
     x = rng.standard_normal((n, 4))
-    known, left = rng.standard_normal((n, 3)), np.array([[0.0, 0.5, -1.0], [0.0, 0.3, 0.3]])
-    logits = known + x[:, 1:3] @ left + [1.0, 0.0, -0.5]
+    known, left = rng.standard_normal((n, 3)), np.array([[0.5, -1.0], [0.3, -0.3]])
+    logits = known.copy()
+    logits[:, 1:] += x[:, 1:3] @ left + [1.0, -0.5]
     truth = (logits + rng.gumbel(size=logits.shape)).argmax(1)
-    chosen, mean, _, codes, _ = residuals._of_levels(
-        x, truth.astype(float), special.log_softmax(known, axis=1), np.arange(1, 4), rng
+    chosen, mean, *_ = residuals._of_levels(
+        x, truth[:, None] == [1, 2], special.log_softmax(known, axis=1), np.arange(1, 4)
     )
     assert chosen.tolist() == [1, 2, 3]
-    reference = ({0, 1, 2} - set(codes.tolist())).pop()
-    expected = np.column_stack([left.T, np.zeros(3), [1.0, 0.0, -0.5]])
-    expected = expected[codes] - expected[reference]
+    expected = np.column_stack([left.T, np.zeros(2), [1.0, -0.5]])
     np.testing.assert_allclose(mean, expected, atol=0.1)
 
 
-@pytest.mark.parametrize("finite", [False, True])
-def test_few_cells_say_nothing(finite):
-    rng = np.random.default_rng(0)
-    n = residuals._FEWEST_CELLS - 1
-    x, truth = rng.standard_normal((n, 3)), (rng.random(n) < 0.5).astype(float)
-    predicted = np.log(np.full((n, 2), 0.5)) if finite else rng.random((n, 1)).repeat(2, 1)
-    regress = residuals._of_levels if finite else residuals._of_numbers
-    chosen, mean, factor, _, spread = regress(x, truth, predicted, np.arange(3), rng)
-    assert (len(chosen), spread) == (0, 1.0)
-    assert not mean.any()
-    assert not factor.any()
+def test_common_levels():
+    codes = np.repeat(np.arange(12.0), [3, 9, 1, 4, 5, 6, 7, 8, 10, 11, 12, 2])
+    assert residuals._common(codes).tolist() == [9, 8, 1, 7, 6, 5, 4, 3, 0]
+    assert len(residuals._common(np.zeros(5))) == 0
 
 
 def test_there_are_cells_for_every_coefficient():
     rng = np.random.default_rng(0)
     x, levels = rng.standard_normal((N, 200)), rng.random(N)
-    chosen, *_ = residuals._of_numbers(
-        x, levels, np.column_stack([levels, levels]), np.arange(200), rng
-    )
+    chosen, *_ = residuals._of_numbers(x, np.column_stack([levels, levels]), np.arange(200), rng)
     assert len(chosen) == residuals._MOST_COLUMNS
     few, *_ = residuals._of_numbers(
-        x[:80], levels[:80], np.column_stack([levels, levels])[:80], np.arange(200), rng
+        x[:80], np.column_stack([levels, levels])[:80], np.arange(200), rng
     )
     assert len(few) == 80 // residuals._CELLS_A_COEFFICIENT
-    truth = rng.integers(0, 5, N).astype(float)
-    of_levels, *_ = residuals._of_levels(x, truth, np.full((N, 5), -1.6), np.arange(200), rng)
+    truth = rng.integers(0, 5, (N, 1)) == [1, 2, 3, 4]
+    of_levels, *_ = residuals._of_levels(x, truth, np.full((N, 5), -1.6), np.arange(200))
     assert len(of_levels) == N // residuals._CELLS_A_COEFFICIENT // 4
 
 
@@ -340,6 +326,35 @@ def test_draws_of_an_imputer_keep_relations():
     assert correlation(calibrate=False) < 0.4
     expected = np.corrcoef(complete["real"], complete["other"])[0, 1]
     assert correlation(calibrate=True) == pytest.approx(expected, abs=0.12)
+
+
+def test_features_with_few_cells_are_left_as_they_are():
+    table = mixed_table(np.random.default_rng(0), 200)
+    table.loc[residuals._FEWEST_CELLS - 1 :, ["real", "kind"]] = None
+    engine = light(max_iter=1).fit(table)._engine
+    (found,) = engine.regressions
+    for feature, mean, factor in zip(
+        engine.encoder.features, found._means, found._factors, strict=True
+    ):
+        if feature.name in ("real", "kind"):
+            assert not mean.any()
+            assert not factor.any()
+        else:
+            assert mean.any()
+            assert factor.any()
+
+
+def test_of_many_levels_the_common_ones_are_shifted():
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal(300)
+    names = np.where(rng.random(300) < special.expit(3 * first), "one", "two").astype(object)
+    names[::4] = [f"level {i}" for i in range(75)]
+    imputer = light(max_iter=1).fit(pd.DataFrame({"first": first, "names": names}))
+    (found,) = imputer._engine.regressions
+    (place,) = [i for i, f in enumerate(imputer._engine.encoder.features) if f.name == "names"]
+    assert found._means[place].shape == (9, 2)
+    levels = imputer.schema_["names"].levels[found._codes[place].numpy()]
+    assert levels[0] in ("one", "two")
 
 
 def test_every_member_has_its_own():
