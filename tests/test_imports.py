@@ -62,6 +62,11 @@ ALLOWED = {
     ),
     "held_out": ({"models", "inference"}, {"torch"}),
     "gaps": ({"features"}, {"torch", "numpy", "scipy", "sklearn"}),
+    "residuals": (
+        {"features", "likelihoods", "models", "piecewise", "calibration", "inference", "predictive"}
+        | {"draws", "gaps"},
+        {"torch", "numpy", "scipy"},
+    ),
     "missingness": ({"features", "gaps", "models", "selection", "inference"}, NUMBERS | {"torch"}),
     "repeats": (set(), {"torch", "numpy"}),
     "schedule": (set(), set()),
@@ -86,14 +91,14 @@ ALLOWED = {
     ),
     "forecaster": (
         {"calibration", "completer", "draws", "evaluation", "inference", "matching", "predictive"}
-        | {"rows"},
+        | {"residuals", "rows"},
         NUMBERS | {"torch"},
     ),
     "engine": (
         {"encoding", "evaluation", "models", "moo", "gaps", "held_out", "missingness"}
         | {"repeats", "rows"}
         | {"checkpoint", "run", "training", "online", "recipe", "forecaster"}
-        | {"recalibration"},
+        | {"recalibration", "residuals"},
         NUMBERS | {"torch"},
     ),
     "columns": ({"table", "features"}, {"pandas", "sklearn"}),
@@ -114,6 +119,7 @@ ALLOWED = {
             "codecs",
             "calibration",
             "matching",
+            "residuals",
             "encoding",
             "selection",
             "repeats",
