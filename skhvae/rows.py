@@ -35,6 +35,10 @@ class RowStreams:
     observed : bool Tensor of shape (n_rows, n_features)
     seed : int
 
+    Attributes
+    ----------
+    seed : int
+
     Examples
     --------
     >>> import torch

@@ -62,9 +62,10 @@ ALLOWED = {
     ),
     "held_out": ({"models", "inference"}, {"torch"}),
     "gaps": ({"features"}, {"torch", "numpy", "scipy", "sklearn"}),
+    "explanatory": ({"features", "gaps", "piecewise"}, {"torch", "numpy"}),
     "residuals": (
-        {"features", "likelihoods", "models", "piecewise", "calibration", "inference", "predictive"}
-        | {"draws", "gaps"},
+        {"features", "likelihoods", "models", "calibration", "inference", "predictive", "draws"}
+        | {"explanatory"},
         {"torch", "numpy", "scipy"},
     ),
     "missingness": ({"features", "gaps", "models", "selection", "inference"}, NUMBERS | {"torch"}),
@@ -119,6 +120,7 @@ ALLOWED = {
             "codecs",
             "calibration",
             "matching",
+            "explanatory",
             "residuals",
             "encoding",
             "selection",

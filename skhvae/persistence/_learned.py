@@ -9,6 +9,7 @@ from typing import Any
 from skhvae.calibration import Calibration
 from skhvae.codecs import LevelCodec, NumericCodec
 from skhvae.encoding import FeatureGroup, TableEncoder
+from skhvae.explanatory import Columns
 from skhvae.features import FEATURE_TYPES, Feature, FeatureType, Schema
 from skhvae.likelihoods import LIKELIHOODS, Likelihood
 from skhvae.matching import Matching
@@ -19,7 +20,7 @@ from skhvae.online import OnlineTraining
 from skhvae.persistence._attributes import checked, plain, record, remade
 from skhvae.persistence._document import CannotBeSaved, Kind
 from skhvae.repeats import RepeatedRows
-from skhvae.residuals import Columns, ResidualRegression
+from skhvae.residuals import ResidualRegression
 from skhvae.run import TrainingRun
 from skhvae.selection import SelectionModel
 from skhvae.table import label
