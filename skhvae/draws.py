@@ -24,6 +24,7 @@ from skhvae.selection import SelectionModel
 __all__ = ["Grid", "draw_cells", "log_density", "turns"]
 
 _MOST_TURNS = 32  # of a row; where more cells are to be drawn, several share one
+_FINEST_STEP = 1e-9  # that numbers of 32 bits tell from none, where they are about 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Grid:
         """Values (..., n_features) within the range, and rounded from its lower end on."""
         values = values.clamp(self.low.to(values), self.high.to(values))
         step, low = self.step.to(values), self.low.to(values)
-        whole = step > 0
+        whole = step > _FINEST_STEP
         low, unit = torch.where(whole, low, 0), torch.where(whole, step, 1)
         return torch.where(whole, low + ((values - low) / unit).round() * unit, values)
 

@@ -54,6 +54,13 @@ def test_grid():
     torch.testing.assert_close(found, expected)
 
 
+def test_steps_too_fine_to_be_told_round_nothing():
+    """Whole numbers of 300 digits, say: the quotient would overflow."""
+    grid = Grid(*torch.tensor([[-1.5], [2.0], [5e-309]], dtype=torch.float64))
+    values = torch.tensor([[0.3], [2.0], [9.0]], dtype=torch.float64)
+    torch.testing.assert_close(grid.nearest(values), values.clamp(max=2.0))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_only_cells_with_a_turn_are_drawn_and_within_their_range(model):
     problem, options = ready(model)
